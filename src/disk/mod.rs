@@ -1,0 +1,135 @@
+//! The only door to the file system: [`Disk`] and [`DiskFile`].
+//!
+//! What we assume of a disk, and nothing else (promises §3): after `sync` returns Ok the bytes written before it are
+//! durable; after `sync_dir` names are; a write changes no byte outside of its range; before a sync any subset of
+//! the unsynced bytes may survive, in any order, torn anywhere; a failed sync leaves nothing known.
+//!
+//! Errors pass through as `io::Error`; the caller adds what it was doing and where.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+
+/// What kind of space a new file gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reserve {
+    /// Every block is allocated now: a full disk says so here, and never later as a signal (promises rule 7).
+    Blocks,
+    /// Nothing is allocated: for files that are written by position only.
+    Sparse,
+}
+
+/// What an opened file may be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Reading alone; writes answer an error.
+    Read,
+    /// Reading and writing.
+    Write,
+}
+
+/// One name in a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The last part of the path. Names that are not UTF-8 are shown with replacement characters.
+    pub name: String,
+    /// The whole path.
+    pub path: PathBuf,
+    /// Length in bytes; 0 for folders.
+    pub len: u64,
+    /// Whether it is a folder.
+    pub is_dir: bool,
+}
+
+/// Room on a file system, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// All there is.
+    pub total: u64,
+    /// What this process may still use.
+    pub free: u64,
+}
+
+/// An identity of the running system: it changes when the machine restarts. All zeros: unknown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BootId(pub [u8; 16]);
+
+/// A held lock; dropping it gives the folder back.
+pub trait Lock: fmt::Debug + Send + Sync {}
+
+/// A file system as the store sees it.
+pub trait Disk: fmt::Debug + Send + Sync {
+    /// Makes a file of `len` zero bytes. An existing name is an error (`AlreadyExists`).
+    fn create(&self, path: &Path, len: u64, reserve: Reserve) -> io::Result<Box<dyn DiskFile>>;
+    /// Opens an existing file at the length that it has now.
+    fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn DiskFile>>;
+    /// What a folder holds, sorted by name. A missing folder is an error (`NotFound`).
+    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>>;
+    /// What stands at this path, if anything does; links are followed.
+    fn entry(&self, path: &Path) -> io::Result<Option<Entry>>;
+    /// Makes a folder and those above it; existing ones are fine. Makes their names durable.
+    fn create_dirs(&self, dir: &Path) -> io::Result<()>;
+    /// Gives a file another name, never over an existing one (`AlreadyExists`).
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Gives a file another name, atomically in place of an existing one. For our own small files alone.
+    fn replace(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file; open handles stay readable. A missing one is an error (`NotFound`).
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Makes the names in a folder durable: those added, and those removed.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Takes the lock that a Java broker also takes: an fcntl write lock on byte 0 of the file, which is created
+    /// with the content `lock` if missing (spec 5.3). `WouldBlock` if anybody holds it, this process included.
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>>;
+    /// Room on the file system that holds `dir`.
+    fn space(&self, dir: &Path) -> io::Result<Space>;
+    /// Which run of the system this is.
+    fn boot_id(&self) -> BootId;
+    /// What lies under this folder, for people: the kind of file system, and whether it keeps nothing over a restart.
+    fn describe(&self, dir: &Path) -> io::Result<Description>;
+}
+
+/// What a folder stands on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// The file system's name, such as `ext4`.
+    pub file_system: String,
+    /// The device, such as `/dev/vda`; empty if unknown.
+    pub device: String,
+    /// A memory file system: a sync is free there and means nothing.
+    pub in_memory: bool,
+}
+
+/// An open file. Its length never changes.
+pub trait DiskFile: fmt::Debug + Send + Sync {
+    /// The length in bytes.
+    fn len(&self) -> u64;
+    /// Whether the length is 0.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// Fills `out` from `offset` on, or errs (`UnexpectedEof` beyond the end).
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()>;
+    /// Writes all of `bytes` at `offset`, or errs (`InvalidInput` beyond the end: nothing was written then). After
+    /// Ok a killed process loses nothing.
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+    /// The same by a copy into the mapping, where there is one: no system call.
+    fn store_mapped(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.write_at(offset, bytes)
+    }
+    /// After Ok a power cut loses nothing that was written before the call began.
+    fn sync(&self) -> io::Result<()>;
+    /// The bytes of a range that nobody will write again; without a copy where the disk is mapped.
+    fn view(&self, offset: u64, len: usize) -> io::Result<Bytes> {
+        let mut out = vec![0; len];
+        self.read_at(offset, &mut out)?;
+        Ok(out.into())
+    }
+    /// Allocates every block that the file lacks, as [`Reserve::Blocks`] does; the content stays.
+    fn reserve(&self) -> io::Result<()>;
+    /// A hint: these pages are about to be written through the mapping. Costs what it takes to fault them in.
+    fn make_ready(&self, offset: u64, len: u64) {
+        let _ = (offset, len);
+    }
+}

@@ -1,0 +1,243 @@
+//! What can go wrong, told apart by what the caller can do about it.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::offset::LogOffset;
+
+/// The result of everything that can fail here.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// How far an acknowledgement goes (promises §1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Level {
+    /// The bytes are in the operating system's page cache: a killed process loses nothing, a power cut may.
+    Written,
+    /// A sync that covers the bytes returned without error: a power cut loses nothing.
+    Flushed,
+}
+
+/// Why a call did not do what was asked. Clones share the cause.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused. This call failed; the store stands. Mend the cause and call again.
+    #[error("{doing} {}: {source}", path.display())]
+    Io {
+        /// What was being done, such as "opening".
+        doing: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: Arc<io::Error>,
+    },
+    /// Bytes in a file are not what they should be. Nothing was changed. Look at the place with the tool; open with
+    /// another `OnDamage` only if losing what it names is acceptable.
+    #[error("{0}")]
+    Corrupt(Corruption),
+    /// The message cannot be stored as it is; nothing was written. Change the message.
+    #[error("message refused: {0}")]
+    InvalidMessage(Cow<'static, str>),
+    /// Options contradict each other or the files; nothing was touched. Change the options.
+    #[error("options refused: {0}")]
+    InvalidOptions(Cow<'static, str>),
+    /// Something in the folder is no part of a store that we read; nothing was touched. Move it away, or open the
+    /// folder that was meant.
+    #[error("{}: {why}", path.display())]
+    Foreign {
+        /// The file or folder.
+        path: PathBuf,
+        /// What it is, and what to do.
+        why: Cow<'static, str>,
+    },
+    /// The place asked for was removed by retention, or is not there yet.
+    #[error("offset {asked} is outside of what is here: {first} up to {next}")]
+    OutOfRange {
+        /// What was asked for.
+        asked: u64,
+        /// The first offset there is.
+        first: u64,
+        /// The offset behind the last.
+        next: u64,
+    },
+    /// The disk has no room; nothing was written. Free some and call again: no restart is needed.
+    #[error("disk full: {needed} bytes needed, {free} free")]
+    Full {
+        /// Bytes that were free.
+        free: u64,
+        /// Bytes that were needed.
+        needed: u64,
+    },
+    /// Only from `try_` calls: the append would have had to wait; nothing was written. Call again later.
+    #[error("busy: {unflushed} bytes wait for the disk, the window is {window}")]
+    Busy {
+        /// Bytes appended and not flushed.
+        unflushed: u64,
+        /// The most that may be.
+        window: u64,
+    },
+    /// Another process (a Java broker, too), or this one, has the store open. Close that one first.
+    #[error("{} is held by another opener of the store", .0.display())]
+    Locked(PathBuf),
+    /// Time ran out before the answer. The outcome is unknown: the message is in the log and will normally reach
+    /// the level soon; do not take it for lost.
+    #[error("timed out waiting for {asked:?} of offset {end}; reached so far: {reached:?}")]
+    TimedOut {
+        /// The end of what was waited for.
+        end: LogOffset,
+        /// The level that was waited for.
+        asked: Level,
+        /// The lower level that it has reached, if any.
+        reached: Option<Level>,
+    },
+    /// An earlier sync, staged write or worker failed: the store is read-only until reopened, the cause is inside.
+    /// The outcome of an append that ends so is unknown: its message may be there on reopening.
+    #[error("the store has failed and takes no more appends until it is reopened; cause: {0}")]
+    Failed(Arc<Error>),
+    /// A worker thread panicked. It appears as the cause inside [`Error::Failed`].
+    #[error("worker {worker} panicked: {message}")]
+    Panicked {
+        /// The thread's name.
+        worker: &'static str,
+        /// The panic's message.
+        message: String,
+    },
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl Error {
+    /// An [`Error::Io`], or [`Error::Full`] if the system says that space or quota ran out.
+    pub(crate) fn io(doing: &'static str, path: &Path, source: io::Error) -> Error {
+        Error::Io { doing, path: path.to_path_buf(), source: Arc::new(source) }
+    }
+
+    /// Whether the cause is a lack of space or quota.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        match self {
+            Error::Full { .. } => true,
+            Error::Io { source, .. } => {
+                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            }
+            Error::Failed(cause) => cause.is_full(),
+            _ => false,
+        }
+    }
+
+    /// The same error as the lasting state of a store: wrapped once, never twice.
+    pub(crate) fn latched(self) -> Error {
+        match self {
+            Error::Failed(_) | Error::Closed => self,
+            other => Error::Failed(Arc::new(other)),
+        }
+    }
+}
+
+/// Damage, and where it lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Corruption {
+    /// The file that holds the bad bytes.
+    pub path: PathBuf,
+    /// Where in the log (for log files), or the byte in the file (for our own small files).
+    pub at: LogOffset,
+    /// What is wrong.
+    pub what: Damage,
+}
+
+impl fmt::Display for Corruption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at offset {}: {}", self.path.display(), self.at, self.what)
+    }
+}
+
+/// The kinds of damage a record, a segment or one of our own files can show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Damage {
+    /// No record begins here: zeros.
+    Unwritten,
+    /// The first eight bytes are no record's.
+    BadMagic {
+        /// The four bytes where the magic number should stand.
+        found: u32,
+    },
+    /// The stored length cannot be: too short, or beyond the end of the segment.
+    BadLength {
+        /// The stored length, as the signed number RocketMQ sees.
+        len: i32,
+    },
+    /// The inner lengths do not add up to the record's length (the size equation, spec 2.1).
+    BadSize {
+        /// The record's length.
+        total: u32,
+        /// What its parts add up to.
+        parts: u64,
+    },
+    /// The bytes end before the record does.
+    Cut,
+    /// The body's checksum does not fit the body (spec 2.6).
+    BadBodyChecksum,
+    /// The record's checksum does not fit the record (spec 2.7).
+    BadRecordChecksum,
+    /// A record in a range that we wrote has no record checksum.
+    NoRecordChecksum,
+    /// The record names another place than the one it stands at (spec H27).
+    WrongPlace {
+        /// The place that it names.
+        says: i64,
+    },
+    /// The topic is empty or not UTF-8.
+    BadTopic,
+    /// A number that cannot be negative is.
+    Negative {
+        /// Which field.
+        field: &'static str,
+    },
+    /// A blank record (end of segment, spec 2.2) does not reach to the segment's end.
+    BadBlank {
+        /// Its length.
+        len: u32,
+        /// The bytes that were left in the segment.
+        left: u64,
+    },
+    /// A whole segment is missing between others.
+    MissingSegment,
+    /// The log ends before the place that was once durable.
+    EndsEarly {
+        /// The durable mark.
+        durable: LogOffset,
+    },
+    /// One of our own files does not carry its checksum.
+    BadChecksum,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Damage::Unwritten => write!(f, "no record: zeros"),
+            Damage::BadMagic { found } => write!(f, "no record: magic {found:08X}"),
+            Damage::BadLength { len } => write!(f, "impossible record length {len}"),
+            Damage::BadSize { total, parts } => {
+                write!(f, "record length {total}, its parts add up to {parts}")
+            }
+            Damage::Cut => write!(f, "the record is cut off"),
+            Damage::BadBodyChecksum => write!(f, "body checksum mismatch"),
+            Damage::BadRecordChecksum => write!(f, "record checksum mismatch"),
+            Damage::NoRecordChecksum => write!(f, "record checksum missing where every record has one"),
+            Damage::WrongPlace { says } => write!(f, "the record says that it belongs at {says}"),
+            Damage::BadTopic => write!(f, "the topic is empty or not UTF-8"),
+            Damage::Negative { field } => write!(f, "negative {field}"),
+            Damage::BadBlank { len, left } => {
+                write!(f, "end-of-segment record of {len} bytes where {left} are left")
+            }
+            Damage::MissingSegment => write!(f, "a segment is missing here"),
+            Damage::EndsEarly { durable } => write!(f, "the log ends here, but was durable up to {durable}"),
+            Damage::BadChecksum => write!(f, "checksum mismatch"),
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Places in the log and in queues: two bare `u64` never stand side by side.
+
+use std::fmt;
+
+/// A byte position in the commit log.
+///
+/// Unit: bytes from the start of the log's life; retention removes the front but never renumbers.
+/// Range: `0 ..= i64::MAX`, because RocketMQ stores it as a signed 64-bit number (spec 1.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LogOffset(pub u64);
+
+/// The ordinal of a message in one queue.
+///
+/// Unit: messages; dense from 0 for each (topic, queue id). Range: `0 ..= i64::MAX` (spec 2.9).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QueueOffset(pub u64);
+
+/// Where one record lies: its first byte and its length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Position {
+    /// The record's first byte.
+    pub offset: LogOffset,
+    /// The record's whole length in bytes, header and properties included (`totalSize`, spec 2.1).
+    pub len: u32,
+}
+
+impl LogOffset {
+    /// The first byte a log can have.
+    pub const ZERO: LogOffset = LogOffset(0);
+    /// The last offset that RocketMQ's signed 64-bit fields can hold.
+    pub const MAX: LogOffset = LogOffset(i64::MAX.unsigned_abs());
+
+    /// The place `bytes` behind this one. Stops at `u64::MAX`, far above [`LogOffset::MAX`], instead of wrapping.
+    #[must_use]
+    pub fn plus(self, bytes: u64) -> LogOffset {
+        LogOffset(self.0.saturating_add(bytes))
+    }
+
+    /// How many bytes lie between `earlier` and this place; 0 if `earlier` is not earlier.
+    #[must_use]
+    pub fn since(self, earlier: LogOffset) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl QueueOffset {
+    /// The offset that follows this one.
+    #[must_use]
+    pub fn next(self) -> QueueOffset {
+        QueueOffset(self.0.saturating_add(1))
+    }
+}
+
+impl Position {
+    /// The first byte behind the record.
+    #[must_use]
+    pub fn end(self) -> LogOffset {
+        self.offset.plus(u64::from(self.len))
+    }
+}
+
+impl fmt::Display for LogOffset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for QueueOffset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
