@@ -6,11 +6,21 @@
 //!
 //! Errors pass through as `io::Error`; the caller adds what it was doing and where.
 
+mod folder;
+mod host;
+mod lock;
+mod mapped;
+mod os;
+
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+
+pub use host::default_for;
+pub use mapped::MappedDisk;
+pub use os::OsDisk;
 
 /// What kind of space a new file gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
