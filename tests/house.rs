@@ -116,6 +116,11 @@ fn an_import_upward_sideways_or_unnamed_is_found() {
     one("commit_log/mod.rs", "fn f() { super::dispatch::go() }", &["src/commit_log/mod.rs:1"]);
     one("attic.rs", "", &["src/attic.rs:1"]);
     one("inspect.rs", "use crate::Nothing;", &["src/inspect.rs:1"]);
+    one(
+        "sync.rs",
+        "mod inner {\n    use super::Mutex;\n    use super::super::worker::W;\n}",
+        &["src/sync.rs:3"],
+    );
     let fine = "use crate::{disk::{self, Disk}, Error};\n#[cfg(test)]\nmod tests { use crate::store::Store; }\n\
                 // use crate::store::Store;\n/// [`x`](crate::store)\nconst A: &str = \"crate::store::B\";";
     one("segment/mod.rs", fine, &[]);

@@ -95,8 +95,9 @@ impl Tree {
                 // Inside a longer path, such as the second `super` of two.
                 let inner = file.code[..at].trim_end().ends_with("::");
                 if !inner && file.code[at + start.len()..].trim_start().starts_with("::") {
+                    let from = file.module_at(at);
                     let paths = use_tree(&file.code[at..]).into_iter();
-                    found.extend(paths.map(|p| Reference { line, module: self.resolve(&file.module(), &p) }));
+                    found.extend(paths.map(|p| Reference { line, module: self.resolve(&from, &p) }));
                 }
             }
         }
@@ -131,6 +132,19 @@ impl Source {
         let stem = self.path.trim_end_matches(".rs");
         let stem = stem.trim_end_matches("/mod");
         if stem == "lib" { Vec::new() } else { stem.split('/').map(str::to_owned).collect() }
+    }
+
+    /// The module of one place in it: its own, or one written out inside it.
+    fn module_at(&self, at: usize) -> Vec<String> {
+        let mut module = self.module();
+        for (start, _) in words(&self.code[..at], "mod") {
+            let rest = &self.code[start + 3..];
+            let name: String = rest.trim_start().chars().take_while(|c| is_word(*c)).collect();
+            if start + 3 + item_end(rest) > at {
+                module.push(name);
+            }
+        }
+        module
     }
 
     /// The first name of its module.
