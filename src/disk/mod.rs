@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
+
 /// What kind of space a new file gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reserve {
