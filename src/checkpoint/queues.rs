@@ -14,7 +14,7 @@ use crate::offset::{LogOffset, QueueOffset};
 
 const FILE: WholeFile = WholeFile { name: "queues", new_name: "queues.new", magic: 0x5341_5751, version: 1 };
 /// An entry with an empty topic: the least that one takes.
-const LEAST_ENTRY_BYTES: usize = 14;
+const LEAST_ENTRY_BYTES: u64 = 14;
 
 /// The next offset of every queue at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -82,7 +82,7 @@ impl Snapshot {
         let mut fields = Fields(payload);
         let derived_to = LogOffset(fields.u64().ok_or(cut.clone())?);
         let count = fields.u32().ok_or(cut.clone())?;
-        let parts = u64::from(count).saturating_mul(LEAST_ENTRY_BYTES as u64).saturating_add(12);
+        let parts = u64::from(count).saturating_mul(LEAST_ENTRY_BYTES).saturating_add(12);
         let bad = Fault::Damaged(Damage::BadSize { total, parts });
         if parts > u64::from(total) {
             return Err(bad);

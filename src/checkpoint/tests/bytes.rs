@@ -4,29 +4,15 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::fields::Fault;
-use super::mark::{Slot, choose, decode_slot, encode_slot};
-use super::whole_file::WholeFile;
-use super::{Mark, Ranges, Snapshot, State, WriterId};
-use crate::disk::BootId;
+use super::mark;
+use crate::checkpoint::fields::Fault;
+use crate::checkpoint::mark::{Slot, choose, decode_slot, encode_slot};
+use crate::checkpoint::whole_file::WholeFile;
+use crate::checkpoint::{Mark, Ranges, Snapshot, WriterId};
 use crate::error::Damage;
 use crate::offset::{LogOffset, QueueOffset};
 
 const FRAME: WholeFile = WholeFile { name: "f", new_name: "f.new", magic: 0x0102_0304, version: 7 };
-
-fn mark(generation: u64) -> Mark {
-    Mark {
-        generation,
-        durable: LogOffset(0x0102_0304_0506),
-        window_bytes: 4 << 20,
-        segment_bytes: 1 << 30,
-        ours_from: LogOffset(182),
-        boot: BootId([0xB0; 16]),
-        writer: WriterId([0x77; 16]),
-        state: State::Closed,
-        end: LogOffset(0x0102_0304_0600),
-    }
-}
 
 fn reseal(slot: &mut [u8]) {
     let crc = crc32fast::hash(&slot[..4092]).to_be_bytes();
