@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the store will be its only user"))]
+mod checkpoint;
 pub mod clock;
 pub mod disk;
 mod error;
