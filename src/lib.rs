@@ -7,4 +7,5 @@ pub mod message;
 mod offset;
 
 pub use error::{Corruption, Damage, Error, Level, Result};
+pub use message::{Checksum, Message, MessageId, Record, Topic};
 pub use offset::{LogOffset, Position, QueueOffset};
