@@ -109,13 +109,12 @@ const fn times(a: u32, mut b: u32) -> u32 {
 }
 
 /// x^8, x^16, x^32 …: each the square of the one before.
+#[expect(clippy::indexing_slicing, reason = "the compiler runs it: an index out of range would not build")]
 const SQUARES: [u32; 32] = {
-    let mut squares = [0; 32];
-    let mut square = ONE >> 8;
-    let mut k = 0;
-    while k < 32 {
-        squares[k] = square;
-        square = times(square, square);
+    let mut squares = [ONE >> 8; 32];
+    let mut k = 1;
+    while k < squares.len() {
+        squares[k] = times(squares[k - 1], squares[k - 1]);
         k += 1;
     }
     squares

@@ -404,5 +404,6 @@ fn a_buffer_is_used_again() {
     let buf = encoded.into_buf();
     let place = buf.as_ptr();
     let encoded = encode(&sample(10), &rules(Checksum::Record), buf).unwrap();
-    assert_eq!(encoded.into_buf().as_ptr(), place);
+    let buf = encoded.into_buf();
+    assert_eq!(buf.as_ptr(), place);
 }
