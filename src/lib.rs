@@ -13,4 +13,5 @@ mod sync;
 mod worker;
 
 pub use error::{Corruption, Damage, Error, Level, Result};
+pub use message::{Checksum, Message, MessageId, Record, Topic};
 pub use offset::{LogOffset, Position, QueueOffset};
