@@ -97,10 +97,6 @@ impl Tail {
         self.closed = true;
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closed
-    }
-
     /// Bytes left in the segment.
     fn room(&self) -> u64 {
         self.segment.end().since(self.end)

@@ -36,7 +36,6 @@ pub(crate) enum Way {
 }
 
 /// What the log is given at its start.
-#[derive(Debug)]
 pub(crate) struct Setup {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) flusher: Arc<Bell>,
@@ -47,8 +46,10 @@ pub(crate) struct Setup {
     /// Whether readers see flushed bytes only.
     pub(crate) readers_see: Level,
     pub(crate) verify_on_read: bool,
-    /// Whether every record from here on that we wrote must carry a record checksum.
-    pub(crate) ours_from: Option<LogOffset>,
+    /// Parts `[from, to)` of the log, ascending, in which every record must carry a record checksum.
+    pub(crate) ours: Vec<(LogOffset, LogOffset)>,
+    /// Called once, when the log fails.
+    pub(crate) on_failure: Box<dyn Fn() + Send + Sync>,
 }
 
 /// Where the log ends and what it has counted, as recovery found it.
@@ -174,7 +175,15 @@ impl CommitLog {
 
     /// Ends the log's writing life (promises rule 1): every waiter, now or later, gets the cause. The first stays.
     pub(crate) fn fail(&self, cause: Error) -> Error {
-        let error = self.failed.get_or_init(|| cause.latched()).clone();
+        let mut first = false;
+        let error = self.failed.get_or_init(|| {
+            first = true;
+            cause.latched()
+        });
+        let error = error.clone();
+        if first && !matches!(error, Error::Closed) {
+            (self.setup.on_failure)();
+        }
         self.written.fail(error.clone());
         self.flushed.fail(error.clone());
         error

@@ -37,38 +37,34 @@ impl Topic {
 }
 
 impl QueueOffsets {
-    fn slot(&mut self, topic: &[u8], queue_id: u32) -> &mut u64 {
-        // Looked up twice for a new topic alone: the entry interface would allocate the name on every append.
-        if !self.topics.contains_key(topic) {
-            self.topics.insert(topic.into(), Topic::default());
+    /// Does something with a queue's next offset. Only a new topic's first append allocates.
+    fn with<R>(&mut self, topic: &[u8], queue_id: u32, change: impl FnOnce(&mut u64) -> R) -> R {
+        if let Some(found) = self.topics.get_mut(topic) {
+            return change(found.slot(queue_id));
         }
-        match self.topics.get_mut(topic) {
-            Some(found) => found.slot(queue_id),
-            None => self.topics.entry(topic.into()).or_default().slot(queue_id),
-        }
+        let mut fresh = Topic::default();
+        let done = change(fresh.slot(queue_id));
+        self.topics.insert(topic.into(), fresh);
+        done
     }
 
     /// Takes the next offset.
     pub(crate) fn take(&mut self, topic: &[u8], queue_id: u32) -> QueueOffset {
-        let slot = match self.topics.get_mut(topic) {
-            Some(found) => found.slot(queue_id),
-            None => self.slot(topic, queue_id),
-        };
-        let taken = *slot;
-        *slot = taken.saturating_add(1);
-        QueueOffset(taken)
+        self.with(topic, queue_id, |next| {
+            let taken = *next;
+            *next = taken.saturating_add(1);
+            QueueOffset(taken)
+        })
     }
 
     /// Gives the last taken offset back: its record was not written.
     pub(crate) fn untake(&mut self, topic: &[u8], queue_id: u32) {
-        let slot = self.slot(topic, queue_id);
-        *slot = slot.saturating_sub(1);
+        self.with(topic, queue_id, |next| *next = next.saturating_sub(1));
     }
 
-    /// The queue has records below `next`.
-    pub(crate) fn raise(&mut self, topic: &[u8], queue_id: u32, next: QueueOffset) {
-        let slot = self.slot(topic, queue_id);
-        *slot = (*slot).max(next.0);
+    /// The queue has records below `least`.
+    pub(crate) fn raise(&mut self, topic: &[u8], queue_id: u32, least: QueueOffset) {
+        self.with(topic, queue_id, |next| *next = (*next).max(least.0));
     }
 
     /// The next offset of one queue.

@@ -58,11 +58,12 @@ impl CommitLog {
     }
 
     fn verify_at(&self, at: LogOffset) -> Verify {
-        match self.setup.ours_from {
-            _ if !self.setup.verify_on_read => Verify::Structure,
-            Some(from) if at >= from => Verify::Ours,
-            _ => Verify::Legacy,
+        if !self.setup.verify_on_read {
+            return Verify::Structure;
         }
+        let ours = |(from, to): &(LogOffset, LogOffset)| *from <= at && at < *to;
+        // The newest last: that is where most reads go.
+        if self.setup.ours.iter().rev().any(ours) { Verify::Ours } else { Verify::Legacy }
     }
 
     /// The segment that holds `at`, and how many readable bytes it has from there on.
@@ -168,7 +169,7 @@ impl Scan {
                 return Err(corrupt(Damage::Cut));
             }
             let record = message::decode(at, bytes.slice(..len), self.log.verify_at(at)).map_err(corrupt)?;
-            self.at = record.position().end();
+            self.at = record.position.end();
             return Ok(Some(record));
         }
     }

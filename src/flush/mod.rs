@@ -6,7 +6,7 @@ mod group_commit;
 mod policy;
 mod watermark;
 
-pub(crate) use group_commit::GroupCommit;
 pub use group_commit::Flush;
+pub(crate) use group_commit::GroupCommit;
 pub use policy::{AsyncFlush, Decision, FlushPolicy, Progress, SyncFlush};
 pub use watermark::{Reached, Watermark};

@@ -67,8 +67,7 @@ impl Before {
         side_damage.extend(damaged);
         let abort = read_small(disk, &layout.abort(), ABORT_BYTES)?.map(|text| parse_abort(&text));
         let java = read_small(disk, &layout.checkpoint(), 8)?;
-        let java_flushed =
-            java.and_then(|b| b.first_chunk::<8>().map(|b| Timestamp(i64::from_be_bytes(*b))));
+        let java_flushed = java.and_then(|b| b.first_chunk::<8>().map(|b| Timestamp(i64::from_be_bytes(*b))));
         let (ranges, boot) = (ranges.unwrap_or_default(), disk.boot_id());
         Ok(Before { mark, ranges, snapshot, abort, boot, java_flushed, side_damage })
     }

@@ -33,7 +33,8 @@ pub(crate) fn is_damage(e: &Evidence) -> bool {
         return true;
     }
     let Some(valid_to) = e.valid_to else { return false };
-    let beyond_window = e.window_bytes.is_some_and(|window| valid_to.0.saturating_sub(window) > e.broken_at.0);
+    let beyond_window =
+        e.window_bytes.is_some_and(|window| valid_to.0.saturating_sub(window) > e.broken_at.0);
     beyond_window || !e.ours || e.closed || (e.same_boot && !e.failed)
 }
 

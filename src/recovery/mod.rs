@@ -124,7 +124,7 @@ pub struct RecoveryProgress {
 
 /// Told how far a recovery is, about every 64 MiB.
 #[derive(Clone)]
-pub struct OnProgress(pub(crate) Arc<dyn Fn(RecoveryProgress) + Send + Sync>);
+pub(crate) struct OnProgress(pub(crate) Arc<dyn Fn(RecoveryProgress) + Send + Sync>);
 
 impl fmt::Debug for OnProgress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

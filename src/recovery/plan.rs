@@ -119,13 +119,7 @@ struct Parts {
     damage: bool,
 }
 
-fn finish(
-    before: &Before,
-    ours: bool,
-    mut ranges: Ranges,
-    found: Found,
-    parts: Parts,
-) -> Plan {
+fn finish(before: &Before, ours: bool, mut ranges: Ranges, found: Found, parts: Parts) -> Plan {
     let Parts { mut report, cut_to, later, why, damage } = parts;
     let mark = before.mark.as_ref();
     let rewrite_from = match mark {

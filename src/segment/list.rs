@@ -14,7 +14,7 @@ use crate::sync::{Mutex, RwLock};
 /// The run of segments, oldest first.
 #[derive(Debug)]
 pub(crate) struct SegmentList {
-    disk: Arc<dyn Disk>,
+    pub(super) disk: Arc<dyn Disk>,
     dir: PathBuf,
     segment_bytes: u64,
     segments: RwLock<VecDeque<Arc<Segment>>>,
@@ -59,7 +59,8 @@ impl Survey {
                 return Err(Error::Geometry { path: entry.path, found: entry.len, expected });
             }
             if expected == 0 || base.0 % expected != 0 {
-                let why = format!("its name is no multiple of its length {expected}; it is no segment of this log");
+                let why =
+                    format!("its name is no multiple of its length {expected}; it is no segment of this log");
                 return Err(Error::Foreign { path: entry.path, why: why.into() });
             }
             survey.segments.push((base, entry.path));

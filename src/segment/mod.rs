@@ -66,7 +66,11 @@ impl Segment {
         if self.file.get().is_none() {
             let opened = self.disk.open(&self.path, self.access).map_err(|e| self.io("opening", e))?;
             if opened.len() != self.len {
-                return Err(Error::Geometry { path: self.path.clone(), found: opened.len(), expected: self.len });
+                return Err(Error::Geometry {
+                    path: self.path.clone(),
+                    found: opened.len(),
+                    expected: self.len,
+                });
             }
             // Another thread may have opened it meanwhile: then that one stays.
             let _ = self.file.set(opened);

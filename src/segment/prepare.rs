@@ -45,7 +45,8 @@ impl SegmentList {
             let tail = tail();
             ready = ready.max(tail);
             let left = tail.plus(AHEAD_BYTES).since(ready);
-            let Some(segment) = self.find(ready).or_else(|| self.prepared().filter(|s| s.base() == ready)) else {
+            let Some(segment) = self.find(ready).or_else(|| self.prepared().filter(|s| s.base() == ready))
+            else {
                 return Ok(ready);
             };
             let piece = left.min(PIECE_BYTES).min(segment.end().since(ready));

@@ -65,7 +65,8 @@ impl Keeper {
         if age < MARK_EVERY {
             return Ok(Next::After(MARK_EVERY - age));
         }
-        kept.save_mark(Mark { durable: flushed, ..kept.mark })?;
+        let mark = Mark { durable: flushed, ..kept.mark };
+        kept.save_mark(mark)?;
         kept.saved_at = now;
         self.count(&mut kept, log)?;
         Ok(Next::Wait)
@@ -105,7 +106,8 @@ impl Keeper {
         self.save_queues(end, &queues)?;
         kept.ranges.close_at(end);
         kept.ranges.save(&*self.disk, &self.layout.own())?;
-        kept.save_mark(Mark { durable: end, end, state: State::Closed, ..kept.mark })
+        let mark = Mark { durable: end, end, state: State::Closed, ..kept.mark };
+        kept.save_mark(mark)
     }
 }
 

@@ -332,12 +332,7 @@ impl Inner {
         }
     }
 
-    fn push_one(
-        &self,
-        message: &Message,
-        level: Level,
-        patience: Patience,
-    ) -> Result<(Appended, LogOffset)> {
+    fn push_one(&self, message: &Message, level: Level, patience: Patience) -> Result<(Appended, LogOffset)> {
         let mut encoded = self.encode(message)?;
         let mut appended = None;
         let pushed =
@@ -443,4 +438,3 @@ impl Drop for Inner {
         let _ = self.close();
     }
 }
-

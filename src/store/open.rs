@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::checkpoint::{Mark, MarkFile, State, WriterId};
 use crate::clock::{Clock, SystemClock};
 use crate::commit_log::{CommitLog, Setup, Start, Way};
-use crate::disk::{Access, BootId, Disk, Lock, default_for};
+use crate::disk::{Access, Disk, Lock, default_for};
 use crate::error::{Error, Level, Result};
 use crate::layout::Layout;
 use crate::message::Checksum;
@@ -50,7 +50,7 @@ pub(super) fn open(root: &Path, options: &Options, bells: Bells) -> Result<Opene
     let scope = Scope { segments: &segments, before: &before, on_damage: options.on_damage, progress };
     let mut plan = recovery::plan(&scope)?;
 
-    let writer = plan.writer.map_or_else(|| new_writer(options), Ok)?;
+    let writer = plan.writer.unwrap_or_else(|| new_writer(options));
     write_small(&*disk, &layout.abort(), &recovery::abort_text(writer))?;
     if let Some(empty) = &survey.empty_last {
         disk.remove(empty).map_err(|e| Error::io("removing the empty file", empty, e))?;
@@ -98,8 +98,12 @@ pub(super) fn open(root: &Path, options: &Options, bells: Bells) -> Result<Opene
         ours,
         on_failure: Box::new(move || failed.failed()),
     };
-    let start =
-        Start { end, segment: first_segment(&segments, &setup, end)?, queues: plan.queues, last_stored: plan.last_stored };
+    let start = Start {
+        end,
+        segment: first_segment(&segments, end)?,
+        queues: plan.queues,
+        last_stored: plan.last_stored,
+    };
     let log = Arc::new(CommitLog::new(segments, setup, start));
     report.took = clock.elapsed();
     Ok(Opened { log, keeper, report, checksum, lock, disk, layout })
@@ -122,7 +126,7 @@ fn lock(disk: &dyn Disk, layout: &Layout) -> Result<Box<dyn Lock>> {
 
 /// A name for a chain of sawlog sessions with nobody else between them: it must differ from any earlier one, and
 /// need not be secret.
-fn new_writer(options: &Options) -> Result<WriterId> {
+fn new_writer(options: &Options) -> WriterId {
     use std::hash::{BuildHasher, Hasher, RandomState};
     // On a simulated world the name follows from its clock, so that a run replays exactly.
     let seed = (options.clock.now().0, options.clock.elapsed().as_nanos(), options.by_hand);
@@ -138,7 +142,7 @@ fn new_writer(options: &Options) -> Result<WriterId> {
         };
         half.copy_from_slice(&word.to_be_bytes());
     }
-    Ok(WriterId(id))
+    WriterId(id)
 }
 
 /// Whole-record checksums for a new store and for one that has them; a broker's stays as the broker writes it.
@@ -151,16 +155,11 @@ fn default_checksum(plan: &Plan, survey: &Survey) -> Checksum {
 
 /// The segment in which the log ends. It is allocated before the first byte is written into it: a broker's files are
 /// sparse, and a full disk would be a signal under a mapping (promises rule 7).
-fn first_segment(
-    segments: &SegmentList,
-    setup: &Setup,
-    end: LogOffset,
-) -> Result<Arc<crate::segment::Segment>> {
+fn first_segment(segments: &SegmentList, end: LogOffset) -> Result<Arc<crate::segment::Segment>> {
     let segment = match segments.find(end).or_else(|| segments.last()) {
         Some(segment) => segment,
         None => segments.roll(false)?,
     };
-    let _ = (setup, BootId::default());
     segment.reserve()?;
     Ok(segment)
 }
