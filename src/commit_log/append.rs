@@ -11,12 +11,15 @@ use crate::clock::Timestamp;
 use crate::commit_log::queue_offsets::QueueOffsets;
 use crate::commit_log::{CommitLog, Way};
 use crate::error::{Error, Level, Result};
+use crate::flush::Flush;
 use crate::message::{self, Encoded};
 use crate::offset::{LogOffset, Position, QueueOffset};
 use crate::segment::Segment;
 
 /// A blank record's header; so many bytes stay free behind every record (spec 2.2).
 const BLANK_BYTES: u64 = 8;
+/// How often, in bytes, the janitor looks whether enough is prepared ahead of the tail.
+const AHEAD_STEP_BYTES: u64 = 1 << 20;
 
 /// One record's place, known as soon as it is in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +36,15 @@ pub(crate) enum Patience {
     Waits,
     /// Answers [`Error::Busy`] instead.
     Busy,
+}
+
+/// How an append is to be done.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct How {
+    pub(crate) level: Level,
+    pub(crate) patience: Patience,
+    /// The wall clock just before: read outside the lock; under it the larger of this and the last store time counts.
+    pub(crate) now: Timestamp,
 }
 
 /// Where the next record goes.
@@ -120,16 +132,15 @@ impl CommitLog {
     pub(crate) fn push(
         &self,
         records: &mut [Encoded],
-        level: Level,
-        patience: Patience,
+        how: How,
         mut each: impl FnMut(Appended),
     ) -> Result<LogOffset> {
         let total = records.iter().map(|r| u64::from(r.len())).sum::<u64>();
         self.refuse_too_large(total)?;
         loop {
-            match self.try_push(records, total, level, patience, &mut each)? {
+            match self.try_push(records, total, how, &mut each)? {
                 Tried::Done(end) => return Ok(end),
-                Tried::Shut(until) if patience == Patience::Waits => self.open_window(until)?,
+                Tried::Shut(until) if how.patience == Patience::Waits => self.open_window(until)?,
                 Tried::Shut(_) => {
                     let unflushed_bytes = self.accepted().since(self.flushed().at());
                     return Err(Error::Busy { unflushed: unflushed_bytes, window: self.window_bytes() });
@@ -153,8 +164,7 @@ impl CommitLog {
         &self,
         records: &mut [Encoded],
         total: u64,
-        level: Level,
-        patience: Patience,
+        how: How,
         each: &mut impl FnMut(Appended),
     ) -> Result<Tried> {
         let mut tail = self.tail().lock();
@@ -169,7 +179,7 @@ impl CommitLog {
             return Ok(Tried::Shut(LogOffset(end.0.saturating_sub(self.window_bytes())).min(tail.end)));
         }
         if rolls {
-            if patience == Patience::Busy && tail.taken.is_none() && !self.segments().is_prepared() {
+            if how.patience == Patience::Busy && tail.taken.is_none() && !self.segments().is_prepared() {
                 self.janitor().ring();
                 let unflushed_bytes = tail.end.since(flushed);
                 return Err(Error::Busy { unflushed: unflushed_bytes, window: self.window_bytes() });
@@ -179,8 +189,8 @@ impl CommitLog {
         if flushed == tail.end {
             tail.dirty_since = self.clock().elapsed();
         }
-        self.write_all(&mut tail, records, each)?;
-        self.publish(&tail, level);
+        self.write_all(&mut tail, records, how.now, each)?;
+        self.publish(&tail, how.level);
         Ok(Tried::Done(tail.end))
     }
 
@@ -217,10 +227,11 @@ impl CommitLog {
         &self,
         tail: &mut Tail,
         records: &mut [Encoded],
+        now: Timestamp,
         each: &mut impl FnMut(Appended),
     ) -> Result<()> {
         // Store time never steps back, whatever the clock does (promises rule 14), and is never 0 (spec 2.10).
-        let stored = self.clock().now().max(tail.last_stored).max(Timestamp(1));
+        let stored = now.max(tail.last_stored).max(Timestamp(1));
         let mut at = tail.end;
         for index in 0..records.len() {
             let Some(record) = records.get_mut(index) else { break };
@@ -237,6 +248,12 @@ impl CommitLog {
             each(Appended { position, queue_offset, stored });
         }
         tail.last_stored = stored;
+        if tail.end.0 / AHEAD_STEP_BYTES != at.0 / AHEAD_STEP_BYTES {
+            self.janitor().ring();
+            if at.since(self.flushed().at()) >= self.pressure_bytes() {
+                self.flusher().ring();
+            }
+        }
         tail.end = at;
         Ok(())
     }

@@ -20,7 +20,7 @@ use crate::segment::{Segment, SegmentList};
 use crate::sync::{Mutex, MutexGuard};
 use crate::worker::Bell;
 
-pub(crate) use append::{Appended, Patience};
+pub(crate) use append::{Appended, How, Patience};
 use append::{Staged, Tail};
 pub(crate) use queue_offsets::QueueOffsets;
 pub use read::{Raw, Scan};
@@ -111,6 +111,10 @@ impl CommitLog {
 
     fn clock(&self) -> &dyn Clock {
         &*self.setup.clock
+    }
+
+    fn flusher(&self) -> &Bell {
+        &self.setup.flusher
     }
 
     fn janitor(&self) -> &Bell {
@@ -210,7 +214,7 @@ impl CommitLog {
         drop(held);
         fence(Ordering::SeqCst);
         if self.is_wanted() {
-            self.setup.flusher.ring();
+            self.flusher().ring();
         }
         done.map(drop)
     }
@@ -264,6 +268,10 @@ impl CommitLog {
 impl Flush for CommitLog {
     fn flush(&self) -> Result<LogOffset> {
         self.flush_held(&mut self.flushing.lock())
+    }
+
+    fn pressure_bytes(&self) -> u64 {
+        self.setup.window_bytes / 4
     }
 
     fn progress(&self) -> Option<Progress> {

@@ -18,6 +18,10 @@ pub trait Flush: Send + Sync {
     /// A failure here is final: the log has latched it and told everybody who waits.
     fn flush(&self) -> Result<LogOffset>;
 
+    /// From so many unflushed bytes on the flusher asks no policy: it would be the window that stops the producers
+    /// next, and they would wait for a longer sync.
+    fn pressure_bytes(&self) -> u64;
+
     /// What the policy decides upon; `None` if the log has failed or was closed, and nothing is left to do.
     fn progress(&self) -> Option<Progress>;
 }
@@ -37,7 +41,8 @@ impl<L: Flush> GroupCommit<L> {
     /// One look: flush if the policy says so.
     pub(crate) fn step(&self) -> Next {
         let Some(progress) = self.log.progress() else { return Next::Wait };
-        match self.policy.decide(&progress) {
+        let pressed = progress.unflushed_bytes >= self.log.pressure_bytes();
+        match if pressed { Decision::Flush } else { self.policy.decide(&progress) } {
             // A failure was latched and told to all who wait by the log itself.
             Decision::Flush => self.log.flush().map_or(Next::Wait, |_| Next::Again),
             // A user's policy may answer zero: that would spin.

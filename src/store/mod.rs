@@ -10,8 +10,8 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::clock::Clock;
-use crate::commit_log::{Appended, CommitLog, Patience, Raw, Scan, Way};
+use crate::clock::{Clock, Timestamp};
+use crate::commit_log::{Appended, CommitLog, How, Patience, Raw, Scan, Way};
 use crate::disk::{Disk, Lock};
 use crate::error::{Error, Level, Result};
 use crate::flush::{Decision, Flush, FlushPolicy, GroupCommit, Watermark};
@@ -320,9 +320,8 @@ fn janitor_step(
 }
 
 impl Inner {
-    fn encode(&self, message: &Message) -> Result<Encoded> {
-        let rules = EncodeRules { born: self.clock.now(), ..self.rules };
-        message::encode(message, &rules, SCRATCH.take())
+    fn encode(&self, message: &Message, now: Timestamp) -> Result<Encoded> {
+        message::encode(message, &EncodeRules { born: now, ..self.rules }, SCRATCH.take())
     }
 
     fn recycle(encoded: Encoded) {
@@ -333,10 +332,11 @@ impl Inner {
     }
 
     fn push_one(&self, message: &Message, level: Level, patience: Patience) -> Result<(Appended, LogOffset)> {
-        let mut encoded = self.encode(message)?;
+        let now = self.clock.now();
+        let mut encoded = self.encode(message, now)?;
         let mut appended = None;
-        let pushed =
-            self.log.push(std::slice::from_mut(&mut encoded), level, patience, |one| appended = Some(one));
+        let (how, records) = (How { level, patience, now }, std::slice::from_mut(&mut encoded));
+        let pushed = self.log.push(records, how, |one| appended = Some(one));
         Inner::recycle(encoded);
         let end = pushed?;
         // The log tells every record's place before it returns.
@@ -375,8 +375,9 @@ impl Inner {
 
     fn append_batch(&self, messages: &[Message]) -> Result<Ack> {
         let mut encoded = Vec::with_capacity(messages.len());
+        let now = self.clock.now();
         for message in messages {
-            encoded.push(self.encode(message)?);
+            encoded.push(self.encode(message, now)?);
         }
         let weak = messages.iter().all(|m| !m.waits());
         let level = if weak { Level::Written } else { self.policy.ack_when() };
@@ -384,7 +385,8 @@ impl Inner {
         if encoded.is_empty() {
             return Err(Error::InvalidMessage("a batch without messages".into()));
         }
-        let end = self.log.push(&mut encoded, level, Patience::Waits, |one| appended.push(one))?;
+        let how = How { level, patience: Patience::Waits, now };
+        let end = self.log.push(&mut encoded, how, |one| appended.push(one))?;
         self.wake_flusher(level);
         let first = appended.first().copied().ok_or(Error::Closed)?;
         appended.remove(0);
