@@ -23,6 +23,8 @@ pub(super) struct Opened {
     pub(super) keeper: Arc<Keeper>,
     pub(super) report: RecoveryReport,
     pub(super) checksum: Checksum,
+    /// Whether an abort mark lay there: what is derived from the log may lag behind it.
+    pub(super) abort_was_there: bool,
     pub(super) lock: Box<dyn Lock>,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) layout: Layout,
@@ -106,7 +108,8 @@ pub(super) fn open(root: &Path, options: &Options, bells: Bells) -> Result<Opene
     };
     let log = Arc::new(CommitLog::new(segments, setup, start));
     report.took = clock.elapsed();
-    Ok(Opened { log, keeper, report, checksum, lock, disk, layout })
+    let abort_was_there = before.abort.is_some();
+    Ok(Opened { log, keeper, report, checksum, abort_was_there, lock, disk, layout })
 }
 
 /// The lock, taken before anything is read (promises rule 12).
