@@ -59,7 +59,7 @@ impl<'a> Reader<'a> {
     /// The next `N` bytes.
     pub(super) fn take<const N: usize>(&mut self) -> Result<[u8; N], Damage> {
         self.parts = self.parts.saturating_add(N as u64);
-        let (taken, rest) = self.rest.split_first_chunk().ok_or(self.size())?;
+        let (taken, rest) = self.rest.split_first_chunk().ok_or_else(|| self.size())?;
         self.rest = rest;
         Ok(*taken)
     }
@@ -67,7 +67,7 @@ impl<'a> Reader<'a> {
     /// The next `len` bytes.
     pub(super) fn slice(&mut self, len: u32) -> Result<&'a [u8], Damage> {
         self.parts = self.parts.saturating_add(u64::from(len));
-        let (taken, rest) = self.rest.split_at_checked(len as usize).ok_or(self.size())?;
+        let (taken, rest) = self.rest.split_at_checked(len as usize).ok_or_else(|| self.size())?;
         self.rest = rest;
         Ok(taken)
     }
