@@ -65,9 +65,13 @@ pub(super) fn power_cut(state: &State, seed: u64, model: Survivors) -> State {
 
 /// A moment between the oldest change that may be lost and now.
 fn moment(state: &State, rng: &mut Rng) -> u64 {
-    let writes = state.files.values().filter_map(|file| file.unsynced.first().map(|write| write.at));
-    let creations = state.files.values().filter(|file| file.durable_len < file.len).map(|file| file.created);
-    let oldest = writes.chain(creations).chain(state.names.oldest_unsynced()).min().unwrap_or(state.changes);
+    // Files that only an open handle holds are gone whatever happens.
+    let reachable = state.files.iter().filter(|(id, file)| file.named || state.names.may_return(**id));
+    let moments = reachable.flat_map(|(_, file)| {
+        let created = (file.durable_len < file.len).then_some(file.created);
+        created.into_iter().chain(file.unsynced.first().map(|write| write.at))
+    });
+    let oldest = moments.chain(state.names.oldest_unsynced()).min().unwrap_or(state.changes);
     oldest.saturating_sub(1) + rng.below(state.changes.saturating_sub(oldest) + 2)
 }
 
