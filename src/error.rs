@@ -53,6 +53,17 @@ pub enum Error {
         /// What it is, and what to do.
         why: Cow<'static, str>,
     },
+    /// A file's length does not fit the other files, or the options; nothing was touched. Put the file right, or
+    /// leave the length out of the options.
+    #[error("{} has {found} bytes where {expected} are expected", path.display())]
+    Geometry {
+        /// The file.
+        path: PathBuf,
+        /// Its length in bytes.
+        found: u64,
+        /// The length that it should have.
+        expected: u64,
+    },
     /// The place asked for was removed by retention, or is not there yet.
     #[error("offset {asked} is outside of what is here: {first} up to {next}")]
     OutOfRange {

@@ -6,6 +6,12 @@
 //!
 //! Errors pass through as `io::Error`; the caller adds what it was doing and where.
 
+mod folder;
+mod host;
+mod lock;
+mod mapped;
+mod os;
+
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,6 +20,10 @@ use bytes::Bytes;
 
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
+
+pub use host::default_for;
+pub use mapped::MappedDisk;
+pub use os::OsDisk;
 
 /// What kind of space a new file gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +37,7 @@ pub enum Reserve {
 /// What an opened file may be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Reading alone; writes answer an error.
+    /// Reading alone; writes and reservations answer `PermissionDenied`.
     Read,
     /// Reading and writing.
     Write,
@@ -64,13 +74,15 @@ pub trait Lock: fmt::Debug + Send + Sync {}
 
 /// A file system as the store sees it.
 pub trait Disk: fmt::Debug + Send + Sync {
-    /// Makes a file of `len` zero bytes. An existing name is an error (`AlreadyExists`).
+    /// Makes a file of `len` zero bytes. An existing name is an error (`AlreadyExists`), a full disk is
+    /// `StorageFull`, a length beyond the process's limit `FileTooLarge`; no file is left behind then.
     fn create(&self, path: &Path, len: u64, reserve: Reserve) -> io::Result<Box<dyn DiskFile>>;
-    /// Opens an existing file at the length that it has now.
+    /// Opens an existing file at the length that it has now. `NotFound`, `IsADirectory`; `WouldBlock` for a lock
+    /// file that this process holds, since closing another descriptor of it would give the lock away.
     fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn DiskFile>>;
     /// What a folder holds, sorted by name. A missing folder is an error (`NotFound`).
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>>;
-    /// What stands at this path, if anything does; links are followed.
+    /// What stands at this path, if anything does; links are followed. A link to nowhere is nothing.
     fn entry(&self, path: &Path) -> io::Result<Option<Entry>>;
     /// Makes a folder and those above it; existing ones are fine. Makes their names durable.
     fn create_dirs(&self, dir: &Path) -> io::Result<()>;
@@ -112,26 +124,35 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
-    /// Fills `out` from `offset` on, or errs (`UnexpectedEof` beyond the end).
+    /// Fills `out` from `offset` on, or errs (`UnexpectedEof` beyond the end). Always by position, never through a
+    /// mapping: a bad page is an error value here.
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()>;
     /// Writes all of `bytes` at `offset`, or errs (`InvalidInput` beyond the end: nothing was written then). After
     /// Ok a killed process loses nothing.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
-    /// The same by a copy into the mapping, where there is one: no system call.
+    /// The same by a copy into the mapping, where there is one: no system call. Only a file whose blocks are all
+    /// allocated is written so (made with [`Reserve::Blocks`], or after [`reserve`](DiskFile::reserve)); into any
+    /// other it is a `write_at`, because a full disk would be a signal. No two threads may store to the same byte
+    /// at once, and no byte that `view` has handed out may be stored to again.
     fn store_mapped(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.write_at(offset, bytes)
     }
     /// After Ok a power cut loses nothing that was written before the call began.
     fn sync(&self) -> io::Result<()>;
-    /// The bytes of a range that nobody will write again; without a copy where the disk is mapped.
+    /// The bytes of a range that nobody will write again (that is the caller's word: a log keeps it, a table that
+    /// changes in place does not and must use `read_at`); without a copy where the disk is mapped. `UnexpectedEof`
+    /// beyond the end.
     fn view(&self, offset: u64, len: usize) -> io::Result<Bytes> {
         let mut out = vec![0; len];
         self.read_at(offset, &mut out)?;
         Ok(out.into())
     }
-    /// Allocates every block that the file lacks, as [`Reserve::Blocks`] does; the content stays.
+    /// Allocates every block that the file lacks, as [`Reserve::Blocks`] does; the content stays. Before anything
+    /// else writes to the file: where the file system cannot allocate, the content is written over itself.
     fn reserve(&self) -> io::Result<()>;
-    /// A hint: these pages are about to be written through the mapping. Costs what it takes to fault them in.
+    /// A hint: these pages are about to be written through the mapping. Costs what it takes to fault them in, and
+    /// makes them dirty: a window of 8 to 16 MiB, never a whole segment (speed 1b). What lies beyond the end is
+    /// left out; nothing happens on a file whose blocks are not allocated.
     fn make_ready(&self, offset: u64, len: u64) {
         let _ = (offset, len);
     }

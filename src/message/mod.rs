@@ -1,1 +1,225 @@
-//! A message as bytes.
+//! A message as bytes: encoded before the append lock is taken, stamped inside, checked and decoded when read.
+//!
+//! The byte layout is RocketMQ's (spec 2). Nothing here reads or writes files, and no bytes can make it panic.
+
+mod check;
+mod checksum;
+mod encode;
+mod hash;
+mod message_id;
+mod properties;
+mod record;
+mod sys_flags;
+mod topic;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use bytes::Bytes;
+
+use crate::clock::Timestamp;
+
+pub use check::{Head, Peek, Trailer, Verify, blank, check, peek};
+pub use encode::{Checksum, EncodeRules, Encoded, encode};
+pub use hash::java_hash;
+pub use message_id::{BadMessageId, MessageId};
+pub use properties::{Properties, names};
+pub use record::{Record, decode};
+pub use sys_flags::{Codec, SysFlags, Transaction};
+pub use topic::Topic;
+pub use wire::{
+    BLANK_BYTES, MAGIC_BLANK, MAGIC_V1, MAGIC_V2, MAX_PROPERTIES_BYTES, MIN_RECORD_BYTES,
+    RECORD_OVERHEAD_BYTES,
+};
+
+/// What is appended: a topic, a body, and what goes with them.
+///
+/// Its fields can be read; the methods of the same names set them, one after the other. They never fail and never
+/// panic: what cannot be stored is said by the append.
+///
+/// ```
+/// use sawlog::message::Message;
+///
+/// let message = Message::new("orders", "paid").queue(3).tag("vip").key("order-42").property("shop", "7");
+/// assert_eq!(message.queue_id, 3);
+/// assert_eq!(message.tags().as_deref(), Some("vip"));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Message {
+    /// The name under which it is queued. [`Topic::check`] says what is allowed.
+    pub topic: Topic,
+    /// The content, as it is to be stored; the store never looks into it.
+    pub body: Bytes,
+    /// The queue, within the topic. Range: 0 to 2³¹ − 1. Default: 0.
+    pub queue_id: u32,
+    /// Names and values. Default: none.
+    pub properties: Properties,
+    /// The application's flag; means nothing to the store. Default: 0.
+    pub flag: i32,
+    /// The system flags. Default: none.
+    pub sys_flags: SysFlags,
+    /// When the producer made it. Default: when it is appended, by the store's clock.
+    pub born: Option<Timestamp>,
+    /// Where the producer made it. Default: 127.0.0.1, port 0.
+    pub born_host: SocketAddr,
+    /// How often it was consumed before. Default: 0.
+    pub reconsume_times: i32,
+    /// For the message of a committed transaction: the log offset of its half message. Means nothing to the store,
+    /// which keeps any number. Default: 0.
+    pub prepared_offset: i64,
+    /// The first thing that a setter was given and could not take.
+    refused: Option<Cow<'static, str>>,
+}
+
+impl Message {
+    /// A message with this content.
+    #[must_use]
+    pub fn new(topic: impl Into<Topic>, body: impl Into<Bytes>) -> Message {
+        Message {
+            topic: topic.into(),
+            body: body.into(),
+            queue_id: 0,
+            properties: Properties::new(),
+            flag: 0,
+            sys_flags: SysFlags::default(),
+            born: None,
+            born_host: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
+            reconsume_times: 0,
+            prepared_offset: 0,
+            refused: None,
+        }
+    }
+
+    /// The queue, within the topic.
+    #[must_use]
+    pub fn queue(mut self, id: u32) -> Message {
+        self.queue_id = id;
+        self
+    }
+
+    /// The tag, by which consumers choose. An empty one takes it away.
+    #[must_use]
+    pub fn tag(self, tag: &str) -> Message {
+        self.property(names::TAGS, tag)
+    }
+
+    /// One more key under which the message can be found. Keys are stored in one text with spaces between, so a key
+    /// with a space in it would be two: it is refused when the message is appended, as an empty one is.
+    #[must_use]
+    pub fn key(mut self, key: &str) -> Message {
+        if key.is_empty() || key.contains(' ') {
+            self.refuse(format!("the key {key:?} is empty or holds a space, which separates keys").into());
+            return self;
+        }
+        let keys = self.properties.find(names::KEYS).map(|keys| format!("{keys} {key}"));
+        self.property(names::KEYS, keys.as_deref().unwrap_or(key))
+    }
+
+    /// The unique id that the producer gives to the message; it can be found by it as by a key.
+    #[must_use]
+    pub fn unique_key(self, id: &str) -> Message {
+        self.property(names::UNIQ_KEY, id)
+    }
+
+    /// A property, in place of one of the same name; an empty value takes it away (see [`Properties::set`]).
+    #[must_use]
+    pub fn property(mut self, name: &str, value: &str) -> Message {
+        if let Err(why) = self.properties.put(name, value) {
+            self.refuse(why);
+        }
+        self
+    }
+
+    /// All properties at once, packed as they are to be stored (spec 2.5). They are stored verbatim, well-formed or
+    /// not, and replace what was set before.
+    #[must_use]
+    pub fn raw_properties(mut self, bytes: Bytes) -> Message {
+        self.properties = Properties::from_raw(bytes);
+        self
+    }
+
+    /// The application's flag.
+    #[must_use]
+    pub fn flag(mut self, flag: i32) -> Message {
+        self.flag = flag;
+        self
+    }
+
+    /// The system flags. The two address bits are set by the hosts, whatever is given here.
+    #[must_use]
+    pub fn sys_flags(mut self, flags: SysFlags) -> Message {
+        self.sys_flags = flags;
+        self
+    }
+
+    /// When the producer made it.
+    #[must_use]
+    pub fn born(mut self, at: Timestamp) -> Message {
+        self.born = Some(at);
+        self
+    }
+
+    /// Where the producer made it.
+    #[must_use]
+    pub fn born_host(mut self, host: SocketAddr) -> Message {
+        self.born_host = host;
+        self
+    }
+
+    /// How often it was consumed before.
+    #[must_use]
+    pub fn reconsume_times(mut self, times: i32) -> Message {
+        self.reconsume_times = times;
+        self
+    }
+
+    /// The log offset of the half message of a committed transaction.
+    #[must_use]
+    pub fn prepared_offset(mut self, offset: i64) -> Message {
+        self.prepared_offset = offset;
+        self
+    }
+
+    /// `false`: the append answers as soon as the message is written, whatever the policy promises (spec 2.11).
+    #[must_use]
+    pub fn wait(self, waits: bool) -> Message {
+        self.property(names::WAIT, if waits { "" } else { "false" })
+    }
+
+    /// Whether the append is to wait for what the policy promises: unless the property `WAIT` is `false`.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        self.properties.is_empty() || self.properties.find(names::WAIT).is_none_or(|wait| wait != "false")
+    }
+
+    /// The tag, if there is one.
+    #[must_use]
+    pub fn tags(&self) -> Option<Cow<'_, str>> {
+        self.properties.find(names::TAGS)
+    }
+
+    /// The keys as they are stored: split at spaces, and skip what is empty between two of them (spec 4.6).
+    #[must_use]
+    pub fn keys(&self) -> Option<Cow<'_, str>> {
+        self.properties.find(names::KEYS)
+    }
+
+    /// The unique id that the producer gave, if it did.
+    #[must_use]
+    pub fn unique_id(&self) -> Option<Cow<'_, str>> {
+        self.properties.find(names::UNIQ_KEY)
+    }
+
+    fn refuse(&mut self, why: Cow<'static, str>) {
+        self.refused.get_or_insert(why);
+    }
+
+    fn refusal(&self) -> Option<&Cow<'static, str>> {
+        self.refused.as_ref()
+    }
+}

@@ -1,0 +1,22 @@
+//! What the store knows about itself between two runs: the three files of `<root>/sawlog`.
+//!
+//! - [`MarkFile`] (`mark`): how far the log was durable, who wrote it last, and how that ended.
+//! - [`Ranges`] (`ranges`): the parts of the log that we wrote, each record with its own checksum.
+//! - [`Snapshot`] (`queues`): the next offset of each queue, as derived up to a place of the log.
+//!
+//! Every function takes the folder's path: who names it is `layout`. The folder must be there. No file is evidence
+//! about the log (promises rule 5) but the mark, and the mark only moves with what a sync returned (rule 1).
+//! All numbers are big-endian; every file is byte by byte in FORMAT.md.
+
+mod fields;
+mod mark;
+mod queues;
+mod ranges;
+mod whole_file;
+
+pub(crate) use mark::{Mark, MarkFile, State, WriterId};
+pub(crate) use queues::Snapshot;
+pub(crate) use ranges::Ranges;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,266 @@
+//! The tail: stamp, roll, write, publish. Everything here runs under the append lock, one record or batch at a time.
+//!
+//! Two ways of writing, chosen by what the policy acknowledges. **Direct**: each record is copied into the page cache
+//! at once (ASYNC_FLUSH). **Staged**: records gather in a buffer that the flusher writes with one call just before
+//! its sync (SYNC_FLUSH); nobody reads a staged byte. Both write the same bytes to the same files.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::commit_log::queue_offsets::QueueOffsets;
+use crate::commit_log::{CommitLog, Way};
+use crate::error::{Error, Level, Result};
+use crate::message::{self, Encoded};
+use crate::offset::{LogOffset, Position, QueueOffset};
+use crate::segment::Segment;
+
+/// A blank record's header; so many bytes stay free behind every record (spec 2.2).
+const BLANK_BYTES: u64 = 8;
+
+/// One record's place, known as soon as it is in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Appended {
+    pub(crate) position: Position,
+    pub(crate) queue_offset: QueueOffset,
+    pub(crate) stored: Timestamp,
+}
+
+/// What an append may cost in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// Waits for the window and makes the next segment if it must.
+    Waits,
+    /// Answers [`Error::Busy`] instead.
+    Busy,
+}
+
+/// Where the next record goes.
+#[derive(Debug)]
+pub(crate) struct Tail {
+    end: LogOffset,
+    segment: Arc<Segment>,
+    /// The segment already in the list behind the tail's, if rolling stopped half-way.
+    taken: Option<Arc<Segment>>,
+    pub(crate) queues: QueueOffsets,
+    last_stored: Timestamp,
+    pub(crate) staged: Staged,
+    /// When the oldest byte that is not flushed was appended, by the monotonic clock.
+    pub(crate) dirty_since: Duration,
+    closed: bool,
+}
+
+/// Bytes that wait for the flusher.
+#[derive(Debug, Default)]
+pub(crate) struct Staged {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) runs: Vec<Run>,
+}
+
+/// A stretch of staged bytes that goes to one place in one segment.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) segment: Arc<Segment>,
+    pub(crate) at: LogOffset,
+    /// Where its bytes begin in the buffer; they end where the next run's begin.
+    pub(crate) start: usize,
+}
+
+impl Staged {
+    fn push(&mut self, segment: &Arc<Segment>, at: LogOffset, bytes: &[u8]) {
+        let follows = self.runs.last().is_some_and(|run| {
+            Arc::ptr_eq(&run.segment, segment) && run.at.plus((self.bytes.len() - run.start) as u64) == at
+        });
+        if !follows {
+            self.runs.push(Run { segment: Arc::clone(segment), at, start: self.bytes.len() });
+        }
+        self.bytes.extend_from_slice(bytes);
+    }
+}
+
+impl Tail {
+    pub(crate) fn new(
+        end: LogOffset,
+        segment: Arc<Segment>,
+        queues: QueueOffsets,
+        last_stored: Timestamp,
+    ) -> Tail {
+        let (staged, dirty_since) = (Staged::default(), Duration::ZERO);
+        Tail { end, segment, taken: None, queues, last_stored, staged, dirty_since, closed: false }
+    }
+
+    pub(crate) fn end(&self) -> LogOffset {
+        self.end
+    }
+
+    pub(crate) fn close(&mut self) {
+        self.closed = true;
+    }
+
+    /// Bytes left in the segment.
+    fn room(&self) -> u64 {
+        self.segment.end().since(self.end)
+    }
+}
+
+/// What came of trying under the lock.
+enum Tried {
+    Done(LogOffset),
+    /// The window is shut until the flushed mark is here.
+    Shut(LogOffset),
+}
+
+impl CommitLog {
+    /// Appends records that belong together: all of them, contiguous and in one segment, or none. `each` is told
+    /// every record's place, under the lock. Returns the end of the last.
+    ///
+    /// # Errors
+    /// [`Error::InvalidMessage`] if they do not fit into a segment or the window, [`Error::Busy`], [`Error::Full`],
+    /// [`Error::Io`]: nothing was appended. [`Error::Failed`], [`Error::Closed`].
+    pub(crate) fn push(
+        &self,
+        records: &mut [Encoded],
+        level: Level,
+        patience: Patience,
+        mut each: impl FnMut(Appended),
+    ) -> Result<LogOffset> {
+        let total = records.iter().map(|r| u64::from(r.len())).sum::<u64>();
+        self.refuse_too_large(total)?;
+        loop {
+            match self.try_push(records, total, level, patience, &mut each)? {
+                Tried::Done(end) => return Ok(end),
+                Tried::Shut(until) if patience == Patience::Waits => self.open_window(until)?,
+                Tried::Shut(_) => {
+                    let unflushed_bytes = self.accepted().since(self.flushed().at());
+                    return Err(Error::Busy { unflushed: unflushed_bytes, window: self.window_bytes() });
+                }
+            }
+        }
+    }
+
+    fn refuse_too_large(&self, total: u64) -> Result<()> {
+        let segment_bytes = self.segments().segment_bytes();
+        // A roll may add as much again in front: the window must hold both.
+        let limit = segment_bytes.saturating_sub(BLANK_BYTES).min(self.window_bytes() / 2 - BLANK_BYTES);
+        if total > limit {
+            let why = format!("{total} bytes to be stored together, the limit is {limit}");
+            return Err(Error::InvalidMessage(why.into()));
+        }
+        Ok(())
+    }
+
+    fn try_push(
+        &self,
+        records: &mut [Encoded],
+        total: u64,
+        level: Level,
+        patience: Patience,
+        each: &mut impl FnMut(Appended),
+    ) -> Result<Tried> {
+        let mut tail = self.tail().lock();
+        if tail.closed {
+            return Err(Error::Closed);
+        }
+        self.refuse_failed()?;
+        let rolls = total + BLANK_BYTES > tail.room();
+        let start = if rolls { tail.segment.end() } else { tail.end };
+        let (end, flushed) = (start.plus(total), self.flushed().at());
+        if end.since(flushed) > self.window_bytes() && flushed < tail.end {
+            return Ok(Tried::Shut(LogOffset(end.0.saturating_sub(self.window_bytes())).min(tail.end)));
+        }
+        if rolls {
+            if patience == Patience::Busy && tail.taken.is_none() && !self.segments().is_prepared() {
+                self.janitor().ring();
+                let unflushed_bytes = tail.end.since(flushed);
+                return Err(Error::Busy { unflushed: unflushed_bytes, window: self.window_bytes() });
+            }
+            self.roll(&mut tail)?;
+        }
+        if flushed == tail.end {
+            tail.dirty_since = self.clock().elapsed();
+        }
+        self.write_all(&mut tail, records, each)?;
+        self.publish(&tail, level);
+        Ok(Tried::Done(tail.end))
+    }
+
+    /// Moves the tail to the next segment, and ends the one before with a blank record.
+    fn roll(&self, tail: &mut Tail) -> Result<()> {
+        let next = match tail.taken.take() {
+            Some(next) => next,
+            None => self.segments().roll(self.way() == Way::Staged)?,
+        };
+        let (at, room) = (tail.end, tail.room());
+        // Room is at most a segment's length, which is below 2 GiB (spec 1.1): it always fits.
+        let blank = message::blank(u32::try_from(room).unwrap_or(u32::MAX));
+        if let Err(error) = self.put(tail, at, &blank) {
+            tail.taken = Some(next);
+            return Err(error);
+        }
+        tail.end = next.base();
+        tail.segment = next;
+        self.janitor().ring();
+        Ok(())
+    }
+
+    fn put(&self, tail: &mut Tail, at: LogOffset, bytes: &[u8]) -> Result<()> {
+        match self.way() {
+            Way::Staged => {
+                tail.staged.push(&tail.segment, at, bytes);
+                Ok(())
+            }
+            Way::Direct => tail.segment.store(at, bytes),
+        }
+    }
+
+    fn write_all(
+        &self,
+        tail: &mut Tail,
+        records: &mut [Encoded],
+        each: &mut impl FnMut(Appended),
+    ) -> Result<()> {
+        // Store time never steps back, whatever the clock does (promises rule 14), and is never 0 (spec 2.10).
+        let stored = self.clock().now().max(tail.last_stored).max(Timestamp(1));
+        let mut at = tail.end;
+        for index in 0..records.len() {
+            let Some(record) = records.get_mut(index) else { break };
+            let position = Position { offset: at, len: record.len() };
+            let queue_offset = match record.is_queued() {
+                true => tail.queues.take(record.topic(), record.queue_id()),
+                false => QueueOffset(0),
+            };
+            if let Err(error) = self.put(tail, at, record.stamp(at, queue_offset, stored)) {
+                let written = records.get(..=index).unwrap_or_default();
+                return Err(self.take_back(tail, written, position.end(), error));
+            }
+            at = position.end();
+            each(Appended { position, queue_offset, stored });
+        }
+        tail.last_stored = stored;
+        tail.end = at;
+        Ok(())
+    }
+
+    /// A direct write failed: zeroes what may have arrived, so that a later open does not find a record whose append
+    /// answered with an error. If even that fails, nobody can say what is there, and the log has failed.
+    fn take_back(&self, tail: &mut Tail, written: &[Encoded], to: LogOffset, error: Error) -> Error {
+        for record in written.iter().filter(|r| r.is_queued()) {
+            tail.queues.untake(record.topic(), record.queue_id());
+        }
+        match tail.segment.zero(tail.end, to) {
+            Ok(()) => error,
+            Err(_) => self.fail(error),
+        }
+    }
+
+    /// Moves the marks to the tail's end: a whole record or a whole batch, never a part.
+    fn publish(&self, tail: &Tail, level: Level) {
+        if level == Level::Flushed {
+            self.want(tail.end);
+        }
+        self.accept(tail.end);
+        if self.way() == Way::Direct {
+            self.written().advance(tail.end);
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! The one log: records appended at its tail, read anywhere below its marks, flushed by one hand at a time.
+//!
+//! *accepted* (private to tail and flusher) ≥ *written* (in the page cache) ≥ *flushed* (a sync covers it). The log
+//! does not know who waits for its marks.
+
+mod append;
+mod queue_offsets;
+mod read;
+mod walk;
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::{Arc, OnceLock};
+
+use crate::clock::{Clock, Timestamp};
+use crate::error::{Error, Level, Result};
+use crate::flush::{Flush, Progress, Watermark};
+use crate::offset::LogOffset;
+use crate::segment::{Segment, SegmentList};
+use crate::sync::{Mutex, MutexGuard};
+use crate::worker::Bell;
+
+pub(crate) use append::{Appended, Patience};
+use append::{Staged, Tail};
+pub(crate) use queue_offsets::QueueOffsets;
+pub use read::{Raw, Scan};
+pub(crate) use walk::{Step, Walk};
+
+/// How records reach the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Each one at once, into the page cache.
+    Direct,
+    /// Many at once, by the flusher, just before the sync.
+    Staged,
+}
+
+/// What the log is given at its start.
+pub(crate) struct Setup {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) flusher: Arc<Bell>,
+    pub(crate) janitor: Arc<Bell>,
+    pub(crate) way: Way,
+    /// The most bytes that may be accepted and not flushed; it makes rot provable (promises rule 2).
+    pub(crate) window_bytes: u64,
+    /// Whether readers see flushed bytes only.
+    pub(crate) readers_see: Level,
+    pub(crate) verify_on_read: bool,
+    /// Parts `[from, to)` of the log, ascending, in which every record must carry a record checksum.
+    pub(crate) ours: Vec<(LogOffset, LogOffset)>,
+    /// Called once, when the log fails.
+    pub(crate) on_failure: Box<dyn Fn() + Send + Sync>,
+}
+
+/// Where the log ends and what it has counted, as recovery found it.
+#[derive(Debug)]
+pub(crate) struct Start {
+    pub(crate) end: LogOffset,
+    pub(crate) segment: Arc<Segment>,
+    pub(crate) queues: QueueOffsets,
+    pub(crate) last_stored: Timestamp,
+}
+
+/// The log. See the room's text.
+pub(crate) struct CommitLog {
+    segments: SegmentList,
+    setup: Setup,
+    tail: Mutex<Tail>,
+    /// The flush lock: take what is staged, write, sync, advance or latch, whoever runs it. No other code syncs a
+    /// log file that may hold unflushed records: of two syncs at once only one would see an error.
+    flushing: Mutex<Staged>,
+    accepted: AtomicU64,
+    wanted: AtomicU64,
+    written: Arc<Watermark>,
+    flushed: Arc<Watermark>,
+    syncs: AtomicU64,
+    failed: OnceLock<Error>,
+}
+
+impl fmt::Debug for CommitLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CommitLog").field("dir", &self.segments.dir()).finish_non_exhaustive()
+    }
+}
+
+impl CommitLog {
+    /// A log whose every byte below `start.end` is durable.
+    pub(crate) fn new(segments: SegmentList, setup: Setup, start: Start) -> CommitLog {
+        let end = start.end;
+        CommitLog {
+            segments,
+            setup,
+            tail: Mutex::new(Tail::new(end, start.segment, start.queues, start.last_stored)),
+            flushing: Mutex::default(),
+            accepted: end.0.into(),
+            wanted: 0.into(),
+            written: Watermark::new(end),
+            flushed: Watermark::new(end),
+            syncs: 0.into(),
+            failed: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn segments(&self) -> &SegmentList {
+        &self.segments
+    }
+
+    fn tail(&self) -> &Mutex<Tail> {
+        &self.tail
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        &*self.setup.clock
+    }
+
+    fn janitor(&self) -> &Bell {
+        &self.setup.janitor
+    }
+
+    pub(crate) fn way(&self) -> Way {
+        self.setup.way
+    }
+
+    pub(crate) fn window_bytes(&self) -> u64 {
+        self.setup.window_bytes
+    }
+
+    /// Up to where records were taken, in the page cache or not.
+    pub(crate) fn accepted(&self) -> LogOffset {
+        LogOffset(self.accepted.load(Ordering::SeqCst))
+    }
+
+    fn accept(&self, to: LogOffset) {
+        self.accepted.store(to.0, Ordering::SeqCst);
+    }
+
+    /// Somebody waits, or will, for a sync that covers everything below `to`.
+    fn want(&self, to: LogOffset) {
+        self.wanted.fetch_max(to.0, Ordering::SeqCst);
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::SeqCst) > self.flushed.at().0
+    }
+
+    pub(crate) fn written(&self) -> &Arc<Watermark> {
+        &self.written
+    }
+
+    pub(crate) fn flushed(&self) -> &Arc<Watermark> {
+        &self.flushed
+    }
+
+    /// What readers see moves with this mark.
+    pub(crate) fn visible(&self) -> &Arc<Watermark> {
+        match self.setup.readers_see {
+            Level::Written => &self.written,
+            Level::Flushed => &self.flushed,
+        }
+    }
+
+    /// How many syncs have been done since the log was opened.
+    pub(crate) fn syncs(&self) -> u64 {
+        self.syncs.load(Ordering::Relaxed)
+    }
+
+    /// Why the log takes nothing any more, if so.
+    pub(crate) fn failure(&self) -> Option<Error> {
+        self.failed.get().cloned()
+    }
+
+    fn refuse_failed(&self) -> Result<()> {
+        self.failed.get().map_or(Ok(()), |e| Err(e.clone()))
+    }
+
+    /// Ends the log's writing life (promises rule 1): every waiter, now or later, gets the cause. The first stays.
+    pub(crate) fn fail(&self, cause: Error) -> Error {
+        let mut first = false;
+        let error = self.failed.get_or_init(|| {
+            first = true;
+            cause.latched()
+        });
+        let error = error.clone();
+        if first && !matches!(error, Error::Closed) {
+            (self.setup.on_failure)();
+        }
+        self.written.fail(error.clone());
+        self.flushed.fail(error.clone());
+        error
+    }
+
+    /// Refuses appends from now on; what was taken can still be flushed.
+    pub(crate) fn close(&self) {
+        self.tail.lock().close();
+    }
+
+    /// A copy of the table of next queue offsets, and the offset up to which it holds.
+    pub(crate) fn queue_offsets(&self) -> (LogOffset, QueueOffsets) {
+        let tail = self.tail.lock();
+        (tail.end(), tail.queues.clone())
+    }
+
+    /// Flushes in the caller's thread if nobody is flushing: a lone producer needs no hand-over, which would cost a
+    /// sixth of a durable append (speed.md §1c). Otherwise whoever flushes sees that more is wanted.
+    pub(crate) fn flush_if_nobody_does(&self) -> Result<()> {
+        // Pairs with the fence below: if the lock was seen held, its holder sees what this thread wants.
+        fence(Ordering::SeqCst);
+        let Some(mut held) = self.flushing.try_lock() else { return Ok(()) };
+        let done = self.flush_held(&mut held);
+        drop(held);
+        fence(Ordering::SeqCst);
+        if self.is_wanted() {
+            self.setup.flusher.ring();
+        }
+        done.map(drop)
+    }
+
+    /// Makes room: `accepted - flushed` shrinks until the flushed mark is at `until`.
+    fn open_window(&self, until: LogOffset) -> Result<()> {
+        let mut held = self.flushing.lock();
+        // Another producer may have done it while this one waited for the lock.
+        if self.flushed.at() < until { self.flush_held(&mut held).map(drop) } else { Ok(()) }
+    }
+
+    fn flush_held(&self, held: &mut MutexGuard<'_, Staged>) -> Result<LogOffset> {
+        self.refuse_failed()?;
+        let to = {
+            let mut tail = self.tail.lock();
+            std::mem::swap(&mut tail.staged, held);
+            tail.dirty_since = self.clock().elapsed();
+            tail.end()
+        };
+        let from = self.flushed.at();
+        if to <= from {
+            return Ok(from);
+        }
+        self.flushed.begin(to);
+        let done = self.write_staged(held).and_then(|()| {
+            held.bytes.clear();
+            held.runs.clear();
+            self.written.advance(to);
+            self.segments.sync(from, to)
+        });
+        // The one place that moves the flushed mark: behind a sync that returned Ok.
+        match done {
+            Ok(()) => {
+                self.syncs.fetch_add(1, Ordering::Relaxed);
+                self.flushed.advance(to);
+                Ok(to)
+            }
+            Err(error) => Err(self.fail(error)),
+        }
+    }
+
+    fn write_staged(&self, staged: &Staged) -> Result<()> {
+        let ends = staged.runs.iter().skip(1).map(|r| r.start).chain([staged.bytes.len()]);
+        for (run, end) in staged.runs.iter().zip(ends) {
+            run.segment.write(run.at, staged.bytes.get(run.start..end).unwrap_or_default())?;
+        }
+        Ok(())
+    }
+}
+
+impl Flush for CommitLog {
+    fn flush(&self) -> Result<LogOffset> {
+        self.flush_held(&mut self.flushing.lock())
+    }
+
+    fn progress(&self) -> Option<Progress> {
+        if self.failed.get().is_some() {
+            return None;
+        }
+        let unflushed_bytes = self.accepted().since(self.flushed.at());
+        let waiting_for = match unflushed_bytes {
+            0 => std::time::Duration::ZERO,
+            _ => self.clock().elapsed().saturating_sub(self.tail.lock().dirty_since),
+        };
+        Some(Progress { unflushed_bytes, wanted: self.is_wanted(), waiting_for })
+    }
+}

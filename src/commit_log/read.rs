@@ -1,0 +1,195 @@
+//! Reading: one record, many in order, and raw bytes for a pull reply or a replica. Nothing above the visible mark.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::commit_log::CommitLog;
+use crate::error::{Corruption, Damage, Error, Result};
+use crate::message::{self, Peek, Record, Verify};
+use crate::offset::LogOffset;
+use crate::segment::Segment;
+
+/// How much a scan looks at together: free where the disk is mapped, one read where it is not.
+const CHUNK_BYTES: u64 = 1 << 20;
+const HEAD_BYTES: usize = 8;
+
+/// Raw bytes of the log as they lie in one segment's file.
+#[derive(Clone, Debug)]
+pub struct Raw {
+    /// Where the bytes begin in the log.
+    pub offset: LogOffset,
+    /// The bytes; without a copy where the disk is mapped. They hold their segment alive.
+    pub bytes: Bytes,
+    /// The file that holds them, for `sendfile`.
+    pub path: PathBuf,
+    /// Where they begin in that file, in bytes.
+    pub file_offset: u64,
+}
+
+/// Records in log order, from a place on; see [`Store::scan`](crate::Store::scan).
+#[derive(Debug)]
+pub struct Scan {
+    log: Arc<CommitLog>,
+    at: LogOffset,
+    segment: Option<Arc<Segment>>,
+    chunk: Bytes,
+    chunk_at: LogOffset,
+    ended: Option<Error>,
+}
+
+impl CommitLog {
+    /// The end of what may be read: the visible mark; after a failure what is durable, for the rest may be gone.
+    pub(crate) fn readable(&self) -> LogOffset {
+        match self.failure() {
+            Some(_) => self.flushed().at().min(self.visible().at()),
+            None => self.visible().at(),
+        }
+    }
+
+    /// The first byte there is.
+    pub(crate) fn first(&self) -> LogOffset {
+        self.segments().first().unwrap_or_default()
+    }
+
+    fn out_of_range(&self, asked: LogOffset) -> Error {
+        Error::OutOfRange { asked: asked.0, first: self.first().0, next: self.readable().0 }
+    }
+
+    fn verify_at(&self, at: LogOffset) -> Verify {
+        if !self.setup.verify_on_read {
+            return Verify::Structure;
+        }
+        let ours = |(from, to): &(LogOffset, LogOffset)| *from <= at && at < *to;
+        // The newest last: that is where most reads go.
+        if self.setup.ours.iter().rev().any(ours) { Verify::Ours } else { Verify::Legacy }
+    }
+
+    /// The segment that holds `at`, and how many readable bytes it has from there on.
+    fn readable_from(&self, at: LogOffset) -> Result<(Arc<Segment>, u64)> {
+        let limit = self.readable();
+        if at >= limit {
+            return Err(self.out_of_range(at));
+        }
+        let segment = self.segments().find(at).ok_or_else(|| self.out_of_range(at))?;
+        let left = limit.min(segment.end()).since(at);
+        Ok((segment, left))
+    }
+
+    /// The record that begins at `at`.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`]; [`Error::Corrupt`] if no valid record begins there; [`Error::Io`].
+    pub(crate) fn record_at(&self, at: LogOffset) -> Result<Record> {
+        let (segment, left) = self.readable_from(at)?;
+        let corrupt = |what| Error::Corrupt(Corruption { path: segment.path().clone(), at, what });
+        let head_len = HEAD_BYTES.min(usize::try_from(left).unwrap_or(HEAD_BYTES));
+        let head = segment.view(at, head_len)?;
+        let len = record_len(&head, left).map_err(corrupt)?;
+        let bytes = segment.view(at, len)?;
+        message::decode(at, bytes, self.verify_at(at)).map_err(corrupt)
+    }
+
+    /// Up to `max_bytes` raw bytes from `at` on, all of one segment.
+    pub(crate) fn raw(&self, at: LogOffset, max_bytes: u64) -> Result<Raw> {
+        let (segment, left) = self.readable_from(at)?;
+        let len = usize::try_from(left.min(max_bytes)).unwrap_or(usize::MAX);
+        let bytes = segment.view(at, len)?;
+        Ok(Raw { offset: at, bytes, path: segment.path().clone(), file_offset: segment.inside(at) })
+    }
+
+    /// Records from `from` on.
+    pub(crate) fn scan(self: &Arc<Self>, from: LogOffset) -> Scan {
+        let (log, chunk) = (Arc::clone(self), Bytes::new());
+        Scan { log, at: from, segment: None, chunk, chunk_at: from, ended: None }
+    }
+}
+
+/// The length of the record whose first bytes are given.
+fn record_len(head: &[u8], left: u64) -> std::result::Result<usize, Damage> {
+    let head = head.first_chunk::<HEAD_BYTES>().ok_or(Damage::Cut)?;
+    match message::peek(head) {
+        Peek::Record { len } if u64::from(len) <= left => usize::try_from(len).map_err(|_| Damage::Cut),
+        Peek::Record { .. } => Err(Damage::Cut),
+        Peek::Blank { len } => Err(Damage::BadBlank { len, left }),
+        Peek::Unwritten => Err(Damage::Unwritten),
+        Peek::Garbage { damage } => Err(damage),
+    }
+}
+
+impl Scan {
+    /// Where the next record begins, or would.
+    #[must_use]
+    pub fn position(&self) -> LogOffset {
+        self.at
+    }
+
+    /// The bytes from the scan's place on that lie in the same segment and are readable: at least `need` of them, if
+    /// there are so many.
+    fn look(&mut self, need: u64) -> Result<Option<Bytes>> {
+        let limit = self.log.readable();
+        if self.at >= limit {
+            return Ok(None);
+        }
+        let holds = |s: &Arc<Segment>, at| s.base() <= at && at < s.end();
+        let segment = match self.segment.take().filter(|s| holds(s, self.at)) {
+            Some(segment) => segment,
+            None => self.log.segments().find(self.at).ok_or_else(|| self.log.out_of_range(self.at))?,
+        };
+        let left = limit.min(segment.end()).since(self.at);
+        let skip = self.at.since(self.chunk_at);
+        let have = (self.chunk.len() as u64).saturating_sub(skip);
+        // Nothing of a chunk of another segment lies behind this segment's base.
+        if self.chunk_at < segment.base() || have < need.min(left) || have == 0 {
+            let len = usize::try_from(left.min(CHUNK_BYTES.max(need))).unwrap_or(usize::MAX);
+            self.chunk = segment.view(self.at, len)?;
+            self.chunk_at = self.at;
+        }
+        self.segment = Some(segment);
+        let skip = usize::try_from(self.at.since(self.chunk_at)).unwrap_or(usize::MAX);
+        Ok(Some(self.chunk.slice(skip.min(self.chunk.len())..)))
+    }
+
+    fn read(&mut self) -> Result<Option<Record>> {
+        loop {
+            let Some(head) = self.look(HEAD_BYTES as u64)? else { return Ok(None) };
+            let Some(segment) = self.segment.clone() else { return Ok(None) };
+            let at = self.at;
+            let corrupt = |what| Error::Corrupt(Corruption { path: segment.path().clone(), at, what });
+            let peek = head.first_chunk::<HEAD_BYTES>().map(message::peek);
+            if let Some(Peek::Blank { .. }) = peek {
+                self.at = segment.end();
+                continue;
+            }
+            let left = self.log.readable().min(segment.end()).since(at);
+            let len = record_len(&head, left).map_err(corrupt)?;
+            let Some(bytes) = self.look(len as u64)? else { return Ok(None) };
+            if bytes.len() < len {
+                return Err(corrupt(Damage::Cut));
+            }
+            let record = message::decode(at, bytes.slice(..len), self.log.verify_at(at)).map_err(corrupt)?;
+            self.at = record.position.end();
+            return Ok(Some(record));
+        }
+    }
+}
+
+/// Ends at the visible mark, and goes on from there when called again after it has moved. An error stays: every
+/// later call answers with the same one.
+impl Iterator for Scan {
+    type Item = Result<Record>;
+
+    fn next(&mut self) -> Option<Result<Record>> {
+        if let Some(error) = &self.ended {
+            return Some(Err(error.clone()));
+        }
+        match self.read() {
+            Ok(record) => record.map(Ok),
+            Err(error) => {
+                self.ended = Some(error.clone());
+                Some(Err(error))
+            }
+        }
+    }
+}

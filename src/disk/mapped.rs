@@ -1,0 +1,216 @@
+//! The disk of mapped files: stores without a system call, views without a copy. The only room with `unsafe`.
+//!
+//! What must hold, since a mapping turns every broken rule into undefined behaviour or a signal:
+//! 1. **Length.** A file's length never changes while it is mapped: we never shorten one, and the folder's lock keeps
+//!    other stores out. A file cut by a stranger raises SIGBUS.
+//! 2. **Once.** A byte is written before it is handed out by `view`, and not again after that; no two threads store
+//!    to the same byte at once. The log keeps both: it is appended to under one lock, and readers see no byte above
+//!    a mark that moves after the store. Recovery, which does rewrite, reads by position and takes no view.
+//! 3. **Bounds.** Every range is checked against the length before a pointer is made from it.
+//! 4. **Blocks.** A store goes through the mapping only after every block was allocated, so that a full disk is an
+//!    error value (promises rule 7); into any other file it goes by position. A copy that shares the file's blocks
+//!    (`cp --reflink` on XFS) takes that allocation away again: copy a store that is being written without it.
+//!
+//! A dying device answers a mapped read with a signal: that is what [`OsDisk`] is for.
+#![expect(unsafe_code, reason = "a mapping is read as a slice and written by pointer; the rules stand above")]
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::{fmt, ptr, slice};
+
+use bytes::Bytes;
+use memmap2::{Advice, MmapOptions, MmapRaw};
+
+use super::os::OsFile;
+use super::{Access, BootId, Description, Disk, DiskFile, Entry, Lock, OsDisk, Reserve, Space};
+
+/// Mapped files over [`OsDisk`]: the same names, locks and positioned calls, and each file mapped whole at its first
+/// `store_mapped`, `make_ready` or `view`. Files that are used by position alone cost no mapping.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MappedDisk {
+    os: OsDisk,
+}
+
+impl MappedDisk {
+    /// The disk; it holds nothing.
+    #[must_use]
+    pub const fn new() -> MappedDisk {
+        MappedDisk { os: OsDisk::new() }
+    }
+}
+
+impl Disk for MappedDisk {
+    fn create(&self, path: &Path, len: u64, reserve: Reserve) -> io::Result<Box<dyn DiskFile>> {
+        let file = OsDisk::create_file(path, len, reserve)?;
+        Ok(Box::new(MappedFile::new(file, reserve == Reserve::Blocks)))
+    }
+
+    fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(MappedFile::new(OsDisk::open_file(path, access)?, false)))
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+        self.os.list(dir)
+    }
+
+    fn entry(&self, path: &Path) -> io::Result<Option<Entry>> {
+        self.os.entry(path)
+    }
+
+    fn create_dirs(&self, dir: &Path) -> io::Result<()> {
+        self.os.create_dirs(dir)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.os.rename(from, to)
+    }
+
+    fn replace(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.os.replace(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.os.remove(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.os.sync_dir(dir)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
+        self.os.lock(path)
+    }
+
+    fn space(&self, dir: &Path) -> io::Result<Space> {
+        self.os.space(dir)
+    }
+
+    fn boot_id(&self) -> BootId {
+        self.os.boot_id()
+    }
+
+    fn describe(&self, dir: &Path) -> io::Result<Description> {
+        self.os.describe(dir)
+    }
+}
+
+struct MappedFile {
+    file: OsFile,
+    /// Whether every block is known to be allocated; only then is the mapping written.
+    allocated: AtomicBool,
+    map: OnceLock<Arc<MmapRaw>>,
+}
+
+impl fmt::Debug for MappedFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mapped = self.map.get().is_some();
+        f.debug_struct("MappedFile")
+            .field("file", &self.file)
+            .field("mapped", &mapped)
+            .finish_non_exhaustive()
+    }
+}
+
+impl MappedFile {
+    fn new(file: OsFile, allocated: bool) -> MappedFile {
+        MappedFile { file, allocated: AtomicBool::new(allocated), map: OnceLock::new() }
+    }
+
+    /// The mapping of the whole file, made by the first who needs it. Two at once make two; one of them is dropped.
+    fn map(&self) -> io::Result<&Arc<MmapRaw>> {
+        if let Some(map) = self.map.get() {
+            return Ok(map);
+        }
+        let mut options = MmapOptions::new();
+        options
+            .len(usize::try_from(self.file.len()).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?);
+        let map = match self.file.access() {
+            Access::Read => options.map_raw_read_only(self.file.descriptor()),
+            Access::Write => options.map_raw(self.file.descriptor()),
+        }?;
+        Ok(self.map.get_or_init(|| Arc::new(map)))
+    }
+}
+
+impl DiskFile for MappedFile {
+    fn len(&self) -> u64 {
+        self.file.len()
+    }
+
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.file.read_at(offset, out)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_at(offset, bytes)
+    }
+
+    fn store_mapped(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        if bytes.is_empty() || !self.allocated.load(Ordering::Acquire) {
+            return self.file.write_at(offset, bytes);
+        }
+        self.file.check_writable(offset, bytes.len())?;
+        let map = self.map()?;
+        let at = in_memory(offset)?;
+        // SAFETY: rule 3: `check_writable` proved at + bytes.len() <= length, and the mapping has that length
+        // (rule 1) and is writable, since the file was opened for writing. Rule 2: nobody else writes these bytes
+        // now and no view of them was given out, so no reference covers them, `bytes` included. Rule 4: their
+        // blocks are allocated, so the store raises no signal.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), map.as_mut_ptr().add(at), bytes.len()) };
+        Ok(())
+    }
+
+    // A store through the mapping marks its page dirty in the page cache, where the descriptor's sync finds it.
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync()
+    }
+
+    fn view(&self, offset: u64, len: usize) -> io::Result<Bytes> {
+        self.file.check_readable(offset, len)?;
+        if len == 0 {
+            return Ok(Bytes::new());
+        }
+        Ok(Bytes::from_owner(View { map: Arc::clone(self.map()?), at: in_memory(offset)?, len }))
+    }
+
+    fn reserve(&self) -> io::Result<()> {
+        self.file.reserve()?;
+        self.allocated.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    fn make_ready(&self, offset: u64, len: u64) {
+        // Without blocks nothing will be stored through the mapping. A kernel before 5.14 knows no such advice:
+        // then the first store to each page pays for its fault, and nothing else changes.
+        if !self.allocated.load(Ordering::Acquire) {
+            return;
+        }
+        let len = len.min(self.len().saturating_sub(offset));
+        if let (Ok(at), Ok(len @ 1..)) = (usize::try_from(offset), usize::try_from(len))
+            && let Ok(map) = self.map()
+        {
+            let _ = map.advise_range(Advice::PopulateWrite, at, len);
+        }
+    }
+}
+
+fn in_memory(offset: u64) -> io::Result<usize> {
+    usize::try_from(offset).map_err(|_| io::ErrorKind::FileTooLarge.into())
+}
+
+/// A part of a mapping, which it keeps alive: a view outlives the handle, and the removal of the file.
+struct View {
+    map: Arc<MmapRaw>,
+    at: usize,
+    len: usize,
+}
+
+impl AsRef<[u8]> for View {
+    fn as_ref(&self) -> &[u8] {
+        // SAFETY: rule 3: `view` proved at + len <= length, and the mapping has that length (rule 1) and lives as
+        // long as this view. Rule 2: these bytes are written, and will not be written again.
+        unsafe { slice::from_raw_parts(self.map.as_ptr().add(self.at), self.len) }
+    }
+}

@@ -1,0 +1,318 @@
+//! The disk of positioned calls: every byte moves by a system call, every fault is a value, nothing is mapped.
+#![expect(clippy::disallowed_methods, reason = "this room is the door to the file system")]
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use rustix::fs::{CWD, FallocateFlags, RenameFlags};
+use rustix::io::Errno;
+
+use super::lock::{self, HeldLock};
+use super::{Access, BootId, Description, Disk, DiskFile, Entry, Lock, Reserve, Space, folder, host};
+
+/// Zeros are written in steps of this many bytes where blocks cannot be reserved otherwise. Small on purpose: large
+/// buffered writes make large folios, and a later store through a mapping then dirties up to 2 MiB (speed 1a).
+const STEP_BYTES: usize = 64 * 1024;
+
+/// Positioned reads and writes, no mapping. For thin-provisioned or failing devices, and for file systems on which
+/// an allocated block promises nothing (copy-on-write, network).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OsDisk;
+
+impl OsDisk {
+    /// The disk; it holds nothing.
+    #[must_use]
+    pub const fn new() -> OsDisk {
+        OsDisk
+    }
+
+    pub(super) fn create_file(path: &Path, len: u64, reserve: Reserve) -> io::Result<OsFile> {
+        check_file_size_limit(len)?;
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
+        let made = OsFile { file, len, access: Access::Write };
+        let ready = made.file.set_len(len).and_then(|()| match reserve {
+            Reserve::Blocks => allocate(&made.file, len, write_zeros),
+            Reserve::Sparse => Ok(()),
+        });
+        if let Err(cause) = ready {
+            // The first cause is what the caller must hear; a half-made file that cannot be removed either is
+            // found by name at the next attempt.
+            let _ = fs::remove_file(path);
+            return Err(cause);
+        }
+        Ok(made)
+    }
+
+    pub(super) fn open_file(path: &Path, access: Access) -> io::Result<OsFile> {
+        // Asked of the path first: opening a pipe would block, and a second descriptor of a lock that we hold
+        // would drop the lock when it is closed.
+        let found = fs::metadata(path)?;
+        if found.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        if !found.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        lock::refuse_if_held(&found)?;
+        let file = OpenOptions::new().read(true).write(access == Access::Write).open(path)?;
+        let len = file.metadata()?.len();
+        if access == Access::Write {
+            check_file_size_limit(len)?;
+        }
+        Ok(OsFile { file, len, access })
+    }
+}
+
+impl Disk for OsDisk {
+    fn create(&self, path: &Path, len: u64, reserve: Reserve) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(OsDisk::create_file(path, len, reserve)?))
+    }
+
+    fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(OsDisk::open_file(path, access)?))
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+        folder::list(dir)
+    }
+
+    fn entry(&self, path: &Path) -> io::Result<Option<Entry>> {
+        folder::entry(path)
+    }
+
+    fn create_dirs(&self, dir: &Path) -> io::Result<()> {
+        folder::create_dirs(dir)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+            Err(Errno::INVAL | Errno::NOSYS) => rename_by_link(from, to),
+            other => Ok(other?),
+        }
+    }
+
+    fn replace(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        folder::sync(dir)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
+        check_file_size_limit(lock::CONTENT.len() as u64)?;
+        Ok(Box::new(HeldLock::take(path)?))
+    }
+
+    fn space(&self, dir: &Path) -> io::Result<Space> {
+        host::space(dir)
+    }
+
+    fn boot_id(&self) -> BootId {
+        host::boot_id()
+    }
+
+    fn describe(&self, dir: &Path) -> io::Result<Description> {
+        host::describe(dir)
+    }
+}
+
+/// One descriptor, opened before the first write and kept: a failed write-back is reported to it once (promises
+/// rules 1 and 11).
+#[derive(Debug)]
+pub(super) struct OsFile {
+    file: File,
+    len: u64,
+    access: Access,
+}
+
+impl OsFile {
+    pub(super) fn descriptor(&self) -> &File {
+        &self.file
+    }
+
+    pub(super) fn access(&self) -> Access {
+        self.access
+    }
+
+    /// Refuses a range that does not lie inside of the file; an empty one may stand at its very end.
+    pub(super) fn check_readable(&self, offset: u64, len: usize) -> io::Result<()> {
+        if self.holds(offset, len) {
+            return Ok(());
+        }
+        Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a read beyond the end of the file"))
+    }
+
+    /// The same for writing, where the file must also have been opened for it.
+    pub(super) fn check_writable(&self, offset: u64, len: usize) -> io::Result<()> {
+        self.check_access()?;
+        if self.holds(offset, len) {
+            return Ok(());
+        }
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "a write beyond the end of the file"))
+    }
+
+    fn check_access(&self) -> io::Result<()> {
+        match self.access {
+            Access::Write => Ok(()),
+            Access::Read => {
+                Err(io::Error::new(io::ErrorKind::PermissionDenied, "the file was opened for reading alone"))
+            }
+        }
+    }
+
+    fn holds(&self, offset: u64, len: usize) -> bool {
+        u64::try_from(len).ok().and_then(|len| offset.checked_add(len)).is_some_and(|end| end <= self.len)
+    }
+}
+
+impl DiskFile for OsFile {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    // std's positioned calls go on after an interruption and after a short transfer; a transfer of nothing is an
+    // error (`UnexpectedEof`, `WriteZero`), never a loop.
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.check_readable(offset, out.len())?;
+        self.file.read_exact_at(out, offset)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.check_writable(offset, bytes.len())?;
+        self.file.write_all_at(bytes, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn reserve(&self) -> io::Result<()> {
+        self.check_access()?;
+        allocate(&self.file, self.len, write_again)
+    }
+}
+
+/// Allocates every block of the first `len` bytes; `by_writing` is the way where the file system cannot.
+fn allocate(file: &File, len: u64, by_writing: fn(&File, u64) -> io::Result<()>) -> io::Result<()> {
+    if len == 0 {
+        return Ok(());
+    }
+    loop {
+        match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len) {
+            Err(Errno::INTR) => {}
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => return by_writing(file, len),
+            other => return Ok(other?),
+        }
+    }
+}
+
+fn write_zeros(file: &File, len: u64) -> io::Result<()> {
+    let zeros = vec![0; STEP_BYTES];
+    in_steps(len, |at, step| match zeros.get(..step) {
+        Some(part) => file.write_all_at(part, at),
+        None => Err(io::ErrorKind::InvalidInput.into()),
+    })
+}
+
+/// Writes what is there over itself: holes become blocks of zeros, all other bytes stay.
+fn write_again(file: &File, len: u64) -> io::Result<()> {
+    let mut room = vec![0; STEP_BYTES];
+    in_steps(len, |at, step| match room.get_mut(..step) {
+        Some(part) => file.read_exact_at(part, at).and_then(|()| file.write_all_at(part, at)),
+        None => Err(io::ErrorKind::InvalidInput.into()),
+    })
+}
+
+fn in_steps(len: u64, mut step: impl FnMut(u64, usize) -> io::Result<()>) -> io::Result<()> {
+    let mut at = 0;
+    while at < len {
+        let bytes = usize::try_from(len - at).unwrap_or(STEP_BYTES).min(STEP_BYTES);
+        step(at, bytes)?;
+        at += bytes as u64;
+    }
+    Ok(())
+}
+
+/// A link is never made over an existing name, so this keeps what `rename` promises. A crash between the two steps
+/// leaves both names, of one file. Folders cannot be moved so.
+fn rename_by_link(from: &Path, to: &Path) -> io::Result<()> {
+    fs::hard_link(from, to)?;
+    fs::remove_file(from).inspect_err(|_| {
+        let _ = fs::remove_file(to);
+    })
+}
+
+/// Growing or writing beyond the process's file size limit raises a signal, which kills by default: the limit is
+/// asked for before a file is made or opened for writing, so that it becomes an error value (promises D4).
+fn check_file_size_limit(len: u64) -> io::Result<()> {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Fsize).current;
+    if limit.is_some_and(|limit| len > limit) {
+        return Err(Errno::FBIG.into());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder() -> tempfile::TempDir {
+        tempfile::tempdir().unwrap()
+    }
+
+    fn content(path: &Path) -> Vec<u8> {
+        let file = OsDisk::open_file(path, Access::Read).unwrap();
+        let mut out = vec![0; usize::try_from(file.len()).unwrap()];
+        file.read_at(0, &mut out).unwrap();
+        out
+    }
+
+    #[test]
+    fn a_rename_by_link_moves_and_never_replaces() {
+        let dir = folder();
+        let (old, new) = (dir.path().join("old"), dir.path().join("new"));
+        OsDisk::create_file(&old, 3, Reserve::Sparse).unwrap().write_at(0, b"abc").unwrap();
+        OsDisk::create_file(&new, 1, Reserve::Sparse).unwrap().write_at(0, b"n").unwrap();
+        assert_eq!(rename_by_link(&old, &new).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!((content(&old), content(&new)), (b"abc".to_vec(), b"n".to_vec()));
+        fs::remove_file(&new).unwrap();
+        rename_by_link(&old, &new).unwrap();
+        assert_eq!(content(&new), b"abc");
+        assert_eq!(OsDisk::open_file(&old, Access::Read).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn where_blocks_cannot_be_reserved_they_are_written_and_the_content_stays() {
+        use std::os::unix::fs::MetadataExt;
+        let dir = folder();
+        let path = dir.path().join("file");
+        let len = 3 * STEP_BYTES as u64 + 7;
+        let file = OsDisk::create_file(&path, len, Reserve::Sparse).unwrap();
+        file.write_at(STEP_BYTES as u64 - 2, b"edge").unwrap();
+        write_again(&file.file, len).unwrap();
+        file.sync().unwrap();
+        let kept = content(&path);
+        assert_eq!(kept.get(STEP_BYTES - 2..STEP_BYTES + 2).unwrap(), b"edge");
+        assert_eq!(kept.iter().filter(|byte| **byte != 0).count(), 4);
+        assert!(fs::metadata(&path).unwrap().blocks() * 512 >= len, "holes were left");
+
+        write_zeros(&file.file, len).unwrap();
+        assert!(content(&path).iter().all(|byte| *byte == 0));
+        assert_eq!(fs::metadata(&path).unwrap().len(), len);
+    }
+
+    #[test]
+    fn a_file_of_an_impossible_length_is_an_error_and_leaves_no_file() {
+        let dir = folder();
+        let path = dir.path().join("huge");
+        OsDisk::create_file(&path, u64::MAX, Reserve::Blocks).unwrap_err();
+        assert!(folder::entry(&path).unwrap().is_none());
+    }
+}

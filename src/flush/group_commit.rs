@@ -1,0 +1,48 @@
+//! The flusher: asks the policy, flushes, and thereby tells all who wait. One sync for all of them.
+//!
+//! There is no list of requests, no timer of its own and no retry in it: while one sync runs others append, and the
+//! next sync carries them all.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::flush::policy::{Decision, FlushPolicy, Progress};
+use crate::offset::LogOffset;
+use crate::worker::Next;
+
+/// What a flusher flushes; the commit log implements it.
+pub trait Flush: Send + Sync {
+    /// Writes what is gathered, syncs, and moves the flushed mark to the end that was sampled before the sync.
+    ///
+    /// # Errors
+    /// A failure here is final: the log has latched it and told everybody who waits.
+    fn flush(&self) -> Result<LogOffset>;
+
+    /// What the policy decides upon; `None` if the log has failed or was closed, and nothing is left to do.
+    fn progress(&self) -> Option<Progress>;
+}
+
+/// One flusher over one log.
+#[derive(Debug)]
+pub(crate) struct GroupCommit<L> {
+    log: Arc<L>,
+    policy: Arc<dyn FlushPolicy>,
+}
+
+impl<L: Flush> GroupCommit<L> {
+    pub(crate) fn new(log: Arc<L>, policy: Arc<dyn FlushPolicy>) -> GroupCommit<L> {
+        GroupCommit { log, policy }
+    }
+
+    /// One look: flush if the policy says so.
+    pub(crate) fn step(&self) -> Next {
+        let Some(progress) = self.log.progress() else { return Next::Wait };
+        match self.policy.decide(&progress) {
+            // A failure was latched and told to all who wait by the log itself.
+            Decision::Flush => self.log.flush().map_or(Next::Wait, |_| Next::Again),
+            // A user's policy may answer zero: that would spin.
+            Decision::SleepFor(rest) => Next::After(rest.max(std::time::Duration::from_micros(50))),
+            Decision::Sleep => Next::Wait,
+        }
+    }
+}

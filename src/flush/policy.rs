@@ -1,0 +1,158 @@
+//! Flush policies: when to sync, and what an acknowledgement means. Pure decisions, no clock, no disk.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::error::Level;
+
+/// When the log is flushed, and what its appends wait for. A user's own takes ten lines.
+///
+/// ```
+/// use std::time::Duration;
+/// use sawlog::Level;
+/// use sawlog::flush::{Decision, FlushPolicy, Progress};
+///
+/// /// At 64 KiB, or 2 ms after the first byte.
+/// #[derive(Debug)]
+/// struct Gathered;
+///
+/// impl FlushPolicy for Gathered {
+///     fn ack_when(&self) -> Level {
+///         Level::Flushed
+///     }
+///     fn decide(&self, progress: &Progress) -> Decision {
+///         let patience = Duration::from_millis(2);
+///         if progress.unflushed_bytes == 0 {
+///             Decision::Sleep
+///         } else if progress.unflushed_bytes >= 64 * 1024 || progress.waiting_for >= patience {
+///             Decision::Flush
+///         } else {
+///             Decision::SleepFor(patience - progress.waiting_for)
+///         }
+///     }
+/// }
+/// ```
+pub trait FlushPolicy: fmt::Debug + Send + Sync {
+    /// What an append's acknowledgement waits for, if the append does not say otherwise. It also chooses the way of
+    /// writing: [`Level::Written`] copies each record into the page cache at once, [`Level::Flushed`] gathers
+    /// records and writes them just before the sync. Must always answer the same.
+    fn ack_when(&self) -> Level;
+
+    /// Whether to flush now. Called by the flusher whenever something changed or a sleep ended, and by producers
+    /// that might flush for themselves: it must be quick and must not block.
+    fn decide(&self, progress: &Progress) -> Decision;
+}
+
+/// What a policy decides upon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes appended that no sync covers yet. 0: there is nothing to flush.
+    pub unflushed_bytes: u64,
+    /// Whether some append that is not covered yet asked for [`Level::Flushed`]; a future that nobody polls counts.
+    pub wanted: bool,
+    /// How long the oldest of these bytes has been waiting; 0 if there are none.
+    pub waiting_for: Duration,
+}
+
+/// What the flusher does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Write what is gathered and sync.
+    Flush,
+    /// Ask again after this long, or when an append asks for [`Level::Flushed`].
+    SleepFor(Duration),
+    /// Ask again when something is appended.
+    Sleep,
+}
+
+/// RocketMQ's `SYNC_FLUSH`: an append is acknowledged when a sync covers it (spec 7.3).
+///
+/// There is no timer in it: the disk sets the pace, and while one sync runs the next batch gathers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SyncFlush;
+
+impl FlushPolicy for SyncFlush {
+    fn ack_when(&self) -> Level {
+        Level::Flushed
+    }
+
+    fn decide(&self, progress: &Progress) -> Decision {
+        if progress.unflushed_bytes > 0 { Decision::Flush } else { Decision::Sleep }
+    }
+}
+
+/// RocketMQ's `ASYNC_FLUSH`: an append is acknowledged when it is in the page cache; syncs follow by time (spec 7.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AsyncFlush {
+    /// How long the oldest byte waits before a flush of at least `least_bytes`. Default: 500 ms
+    /// (`flushIntervalCommitLog`).
+    pub interval: Duration,
+    /// Fewer bytes than this wait on, up to `at_latest`. Default: 16 KiB (`flushCommitLogLeastPages` = 4).
+    pub least_bytes: u64,
+    /// The longest that any byte waits. Default: 10 s (`flushCommitLogThoroughInterval`).
+    pub at_latest: Duration,
+}
+
+impl Default for AsyncFlush {
+    fn default() -> Self {
+        AsyncFlush {
+            interval: Duration::from_millis(500),
+            least_bytes: 16 * 1024,
+            at_latest: Duration::from_secs(10),
+        }
+    }
+}
+
+impl FlushPolicy for AsyncFlush {
+    fn ack_when(&self) -> Level {
+        Level::Written
+    }
+
+    fn decide(&self, progress: &Progress) -> Decision {
+        let waited = progress.waiting_for;
+        let enough = progress.unflushed_bytes >= self.least_bytes;
+        if progress.unflushed_bytes == 0 {
+            Decision::Sleep
+        } else if progress.wanted || waited >= self.at_latest || (enough && waited >= self.interval) {
+            Decision::Flush
+        } else if waited < self.interval {
+            Decision::SleepFor((self.interval - waited).min(self.at_latest - waited))
+        } else {
+            // Too little to be worth a sync: look again at the same pace, because it may grow.
+            Decision::SleepFor(self.interval.max(Duration::from_millis(1)).min(self.at_latest - waited))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn progress(unflushed_bytes: u64, wanted: bool, ms: u64) -> Progress {
+        Progress { unflushed_bytes, wanted, waiting_for: Duration::from_millis(ms) }
+    }
+
+    #[test]
+    fn sync_flush_flushes_whatever_there_is_at_once() {
+        assert_eq!(SyncFlush.decide(&progress(0, false, 0)), Decision::Sleep);
+        assert_eq!(SyncFlush.decide(&progress(1, false, 0)), Decision::Flush);
+    }
+
+    #[test]
+    fn async_flush_keeps_rocketmqs_three_numbers() {
+        let policy = AsyncFlush::default();
+        let ms = |n| Decision::SleepFor(Duration::from_millis(n));
+        assert_eq!(policy.decide(&progress(0, false, 0)), Decision::Sleep);
+        assert_eq!(policy.decide(&progress(16_384, false, 0)), ms(500));
+        assert_eq!(policy.decide(&progress(16_384, false, 499)), ms(1));
+        assert_eq!(policy.decide(&progress(16_384, false, 500)), Decision::Flush);
+        assert_eq!(policy.decide(&progress(16_383, false, 500)), ms(500));
+        assert_eq!(policy.decide(&progress(16_383, false, 9_900)), ms(100));
+        assert_eq!(policy.decide(&progress(1, false, 10_000)), Decision::Flush);
+    }
+
+    #[test]
+    fn async_flush_does_not_let_a_durable_append_wait() {
+        assert_eq!(AsyncFlush::default().decide(&progress(1, true, 0)), Decision::Flush);
+    }
+}

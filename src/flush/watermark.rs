@@ -1,0 +1,264 @@
+//! A number that only grows, and those who wait for it: threads, threads with a limit, and futures.
+//!
+//! Two generations of waiters are kept apart, those whom the running sync covers and those who came later, so that
+//! the end of a sync wakes nobody in vain. Within a generation one event wakes everybody (speed.md §2, point 6).
+//! The generations spare wake-ups only; whoever wakes looks at the number and, if it is not there, waits again.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::offset::LogOffset;
+use crate::sync::{Event, Mutex};
+
+/// A place in the log up to which something holds: written, flushed, dispatched.
+#[derive(Debug, Default)]
+pub struct Watermark {
+    reached: AtomicU64,
+    /// The lowest place that anybody waits for; `u64::MAX` if nobody does. It may be too low, never too high: at
+    /// worst a wake-up finds nobody.
+    awaited: AtomicU64,
+    failed: OnceLock<Error>,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    /// The end that the running sync covers.
+    boundary: LogOffset,
+    covered: Option<Arc<Generation>>,
+    later: Option<Arc<Generation>>,
+}
+
+#[derive(Debug)]
+struct Generation {
+    event: Event,
+    lowest: AtomicU64,
+    wakers: Mutex<Vec<Waker>>,
+}
+
+impl Generation {
+    fn wake(&self) {
+        self.event.set();
+        for waker in std::mem::take(&mut *self.wakers.lock()) {
+            waker.wake();
+        }
+    }
+}
+
+fn lowest(generation: Option<&Arc<Generation>>) -> u64 {
+    generation.map_or(u64::MAX, |g| g.lowest.load(Ordering::Relaxed))
+}
+
+impl Watermark {
+    /// A mark that stands at `at`.
+    #[must_use]
+    pub fn new(at: LogOffset) -> Arc<Watermark> {
+        Arc::new(Watermark { reached: at.0.into(), awaited: u64::MAX.into(), ..Watermark::default() })
+    }
+
+    /// Where the mark stands.
+    #[must_use]
+    pub fn at(&self) -> LogOffset {
+        LogOffset(self.reached.load(Ordering::SeqCst))
+    }
+
+    /// Why the mark will never move again, if it won't.
+    #[must_use]
+    pub fn failure(&self) -> Option<Error> {
+        self.failed.get().cloned()
+    }
+
+    /// Says which end the sync that begins now will cover, so that its waiters and later ones are kept apart.
+    pub(crate) fn begin(&self, boundary: LogOffset) {
+        let mut waiting = self.waiting.lock();
+        waiting.boundary = boundary;
+        if waiting.covered.is_none() {
+            waiting.covered = waiting.later.take();
+        }
+    }
+
+    /// Moves the mark forward and wakes all who waited for a place up to there. Never moves it back.
+    pub(crate) fn advance(&self, to: LogOffset) {
+        // Sequentially consistent, as is `awaited` in `register`: either this load sees the waiter, or the waiter's
+        // second look at the number sees this store.
+        self.reached.fetch_max(to.0, Ordering::SeqCst);
+        if self.awaited.load(Ordering::SeqCst) <= to.0 {
+            self.wake(to);
+        }
+    }
+
+    #[cold]
+    fn wake(&self, to: LogOffset) {
+        let mut waiting = self.waiting.lock();
+        let due = |g: &mut Arc<Generation>| g.lowest.load(Ordering::Relaxed) <= to.0;
+        let covered = waiting.covered.take_if(due);
+        let later = waiting.later.take_if(due);
+        let left = lowest(waiting.covered.as_ref()).min(lowest(waiting.later.as_ref()));
+        self.awaited.store(left, Ordering::SeqCst);
+        drop(waiting);
+        for generation in [covered, later].into_iter().flatten() {
+            generation.wake();
+        }
+    }
+
+    /// Ends the mark's life: all who wait above it, now or later, get the error. The first error stays.
+    pub(crate) fn fail(&self, error: Error) {
+        let _ = self.failed.set(error);
+        let mut waiting = self.waiting.lock();
+        let all = [waiting.covered.take(), waiting.later.take()];
+        self.awaited.store(u64::MAX, Ordering::SeqCst);
+        drop(waiting);
+        for generation in all.into_iter().flatten() {
+            generation.wake();
+        }
+    }
+
+    /// A ticket for the place `at`: block on it, or await it.
+    #[must_use]
+    pub fn reach(self: &Arc<Self>, at: LogOffset) -> Reached {
+        Reached { mark: Arc::clone(self), at, seat: None }
+    }
+
+    /// The outcome for `at`, if there is one already.
+    fn outcome(&self, at: LogOffset) -> Option<Result<()>> {
+        if self.at() >= at {
+            return Some(Ok(()));
+        }
+        self.failed.get().map(|e| Err(e.clone()))
+    }
+
+    /// The generation to wait in, or the outcome if it is there by now.
+    fn register(&self, at: LogOffset) -> std::result::Result<Arc<Generation>, Result<()>> {
+        let mut waiting = self.waiting.lock();
+        self.awaited.fetch_min(at.0, Ordering::SeqCst);
+        if let Some(outcome) = self.outcome(at) {
+            return Err(outcome);
+        }
+        let boundary = waiting.boundary;
+        let place = if at <= boundary { &mut waiting.covered } else { &mut waiting.later };
+        let generation = place.get_or_insert_with(|| {
+            Arc::new(Generation {
+                event: Event::default(),
+                lowest: u64::MAX.into(),
+                wakers: Mutex::new(Vec::new()),
+            })
+        });
+        generation.lowest.fetch_min(at.0, Ordering::Relaxed);
+        Ok(Arc::clone(generation))
+    }
+}
+
+/// A place that a [`Watermark`] will reach. Dropping it loses nothing.
+#[derive(Debug)]
+#[must_use = "waiting is what it is for"]
+pub struct Reached {
+    mark: Arc<Watermark>,
+    at: LogOffset,
+    seat: Option<Seat>,
+}
+
+/// Where a future's waker lies, so that polling again replaces it instead of adding one.
+#[derive(Debug)]
+struct Seat {
+    generation: Arc<Generation>,
+    index: usize,
+}
+
+impl Reached {
+    /// The place that is waited for.
+    #[must_use]
+    pub fn place(&self) -> LogOffset {
+        self.at
+    }
+
+    /// Whether the mark is there.
+    #[must_use]
+    pub fn is_reached(&self) -> bool {
+        self.mark.at() >= self.at
+    }
+
+    /// Blocks until the mark is there.
+    ///
+    /// # Errors
+    /// What the mark failed with: the outcome of what was waited for is unknown then.
+    pub fn wait(&self) -> Result<()> {
+        loop {
+            if let Some(outcome) = self.mark.outcome(self.at) {
+                return outcome;
+            }
+            match self.mark.register(self.at) {
+                Ok(generation) => while !generation.event.wait(None) {},
+                Err(outcome) => return outcome,
+            }
+        }
+    }
+
+    /// Blocks until the mark is there (`true`) or `limit` has passed (`false`: the outcome is unknown).
+    ///
+    /// # Errors
+    /// As [`Reached::wait`].
+    pub fn wait_timeout(&self, limit: Duration) -> Result<bool> {
+        let clock = crate::clock::SystemClock::new();
+        loop {
+            if let Some(outcome) = self.mark.outcome(self.at) {
+                return outcome.map(|()| true);
+            }
+            let Some(left) = limit.checked_sub(crate::clock::Clock::elapsed(&clock)).filter(|d| !d.is_zero())
+            else {
+                return Ok(false);
+            };
+            match self.mark.register(self.at) {
+                Ok(generation) => drop(generation.event.wait(Some(left))),
+                Err(outcome) => return outcome.map(|()| true),
+            }
+        }
+    }
+}
+
+impl Future for Reached {
+    type Output = Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+        loop {
+            if let Some(outcome) = self.mark.outcome(self.at) {
+                return Poll::Ready(outcome);
+            }
+            if let Some(seat) = self.seat.take_if(|s| s.generation.event.has_happened()) {
+                drop(seat);
+            }
+            if let Some(seat) = &self.seat {
+                let mut wakers = seat.generation.wakers.lock();
+                if let Some(mine) = wakers.get_mut(seat.index) {
+                    mine.clone_from(context.waker());
+                    return Poll::Pending;
+                }
+                // The list was taken for waking between the two looks: look at the number again.
+                drop(wakers);
+                self.seat = None;
+                continue;
+            }
+            let generation = match self.mark.register(self.at) {
+                Ok(generation) => generation,
+                Err(outcome) => return Poll::Ready(outcome),
+            };
+            let mut wakers = generation.wakers.lock();
+            // Under the list's lock: an event set before is seen here, one set later finds this waker in the list.
+            if !generation.event.has_happened() {
+                let index = wakers.len();
+                wakers.push(context.waker().clone());
+                drop(wakers);
+                self.seat = Some(Seat { generation, index });
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "watermark_tests.rs"]
+mod tests;

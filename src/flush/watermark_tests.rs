@@ -1,0 +1,139 @@
+//! Nobody who waits is ever forgotten, and nobody is told what is not so.
+
+use super::*;
+use std::sync::atomic::AtomicUsize;
+use std::task::Wake;
+
+#[derive(Default)]
+struct Counted(AtomicUsize);
+
+impl Wake for Counted {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+fn poll(reached: &mut Reached, waker: &Arc<Counted>) -> Poll<Result<()>> {
+    Pin::new(reached).poll(&mut Context::from_waker(&Waker::from(Arc::clone(waker))))
+}
+
+#[test]
+fn a_mark_never_goes_back() {
+    let mark = Watermark::new(LogOffset(10));
+    mark.advance(LogOffset(20));
+    mark.advance(LogOffset(15));
+    assert_eq!(mark.at(), LogOffset(20));
+}
+
+#[test]
+fn waiting_for_what_is_already_there_ends_at_once() {
+    let mark = Watermark::new(LogOffset(10));
+    assert!(mark.reach(LogOffset(10)).wait().is_ok());
+    assert!(mark.reach(LogOffset(0)).wait_timeout(Duration::ZERO).unwrap());
+}
+
+#[test]
+fn a_limit_that_passes_is_neither_success_nor_failure() {
+    let mark = Watermark::new(LogOffset(0));
+    assert!(!mark.reach(LogOffset(1)).wait_timeout(Duration::from_millis(1)).unwrap());
+    mark.advance(LogOffset(1));
+    assert!(mark.reach(LogOffset(1)).wait_timeout(Duration::ZERO).unwrap());
+}
+
+#[test]
+fn a_failure_reaches_those_above_the_mark_and_none_below() {
+    let mark = Watermark::new(LogOffset(10));
+    let (mut above, woken) = (mark.reach(LogOffset(11)), Arc::new(Counted::default()));
+    assert!(poll(&mut above, &woken).is_pending());
+    mark.fail(Error::Closed);
+    mark.fail(Error::Locked("later".into()));
+    assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+    assert!(matches!(poll(&mut above, &woken), Poll::Ready(Err(Error::Closed))));
+    assert!(matches!(mark.reach(LogOffset(11)).wait(), Err(Error::Closed)));
+    assert!(mark.reach(LogOffset(10)).wait().is_ok());
+}
+
+#[test]
+fn the_end_of_a_sync_wakes_those_it_covers_and_lets_later_ones_sleep() {
+    let mark = Watermark::new(LogOffset(0));
+    let (mut first, mut second) = (mark.reach(LogOffset(10)), mark.reach(LogOffset(20)));
+    let (one, two) = (Arc::new(Counted::default()), Arc::new(Counted::default()));
+    assert!(poll(&mut first, &one).is_pending());
+    mark.begin(LogOffset(10));
+    assert!(poll(&mut second, &two).is_pending());
+    mark.advance(LogOffset(10));
+    assert_eq!((one.0.load(Ordering::SeqCst), two.0.load(Ordering::SeqCst)), (1, 0));
+    assert!(poll(&mut first, &one).is_ready());
+    mark.begin(LogOffset(20));
+    mark.advance(LogOffset(20));
+    assert_eq!(two.0.load(Ordering::SeqCst), 1);
+    assert!(poll(&mut second, &two).is_ready());
+}
+
+#[test]
+fn a_waiter_that_comes_while_its_sync_runs_is_woken_by_that_sync() {
+    let mark = Watermark::new(LogOffset(0));
+    mark.begin(LogOffset(10));
+    let (mut late, woken) = (mark.reach(LogOffset(10)), Arc::new(Counted::default()));
+    assert!(poll(&mut late, &woken).is_pending());
+    mark.advance(LogOffset(10));
+    assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn polling_again_and_again_leaves_one_waker_the_latest() {
+    let mark = Watermark::new(LogOffset(0));
+    let mut reached = mark.reach(LogOffset(1));
+    let (old, new) = (Arc::new(Counted::default()), Arc::new(Counted::default()));
+    for _ in 0..100 {
+        assert!(poll(&mut reached, &old).is_pending());
+    }
+    assert!(poll(&mut reached, &new).is_pending());
+    mark.advance(LogOffset(1));
+    assert_eq!((old.0.load(Ordering::SeqCst), new.0.load(Ordering::SeqCst)), (0, 1));
+}
+
+#[test]
+fn a_future_woken_in_vain_waits_on_and_is_woken_again() {
+    let mark = Watermark::new(LogOffset(0));
+    let (mut near, mut far) = (mark.reach(LogOffset(1)), mark.reach(LogOffset(9)));
+    let woken = Arc::new(Counted::default());
+    assert!(poll(&mut far, &woken).is_pending());
+    assert!(poll(&mut near, &woken).is_pending());
+    mark.advance(LogOffset(1));
+    assert!(poll(&mut far, &woken).is_pending());
+    let before = woken.0.load(Ordering::SeqCst);
+    mark.advance(LogOffset(9));
+    assert_eq!(woken.0.load(Ordering::SeqCst), before + 1);
+    assert!(poll(&mut far, &woken).is_ready());
+}
+
+/// Eight threads wait for every single step of a mark that another thread moves as fast as it can. One lost
+/// wake-up and the test never ends.
+#[test]
+fn no_wake_up_is_lost_between_threads() {
+    let mark = Watermark::new(LogOffset(0));
+    let turn = Arc::new(AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for n in 1..=2_000 {
+                    mark.reach(LogOffset(n)).wait().unwrap();
+                    turn.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+        }
+        scope.spawn(|| {
+            for n in 1..=2_000_u64 {
+                mark.begin(LogOffset(n));
+                mark.advance(LogOffset(n));
+                if n % 16 == 0 {
+                    while turn.load(Ordering::SeqCst) < n * 8 {
+                        std::thread::yield_now();
+                    }
+                }
+            }
+        });
+    });
+    assert_eq!(turn.load(Ordering::SeqCst), 16_000);
+}

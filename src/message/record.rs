@@ -1,0 +1,91 @@
+//! A stored message, and how it is read from its bytes.
+
+use bytes::Bytes;
+use std::net::SocketAddr;
+
+use super::check::{Verify, check};
+use super::{Message, MessageId, Properties, Topic};
+use crate::clock::Timestamp;
+use crate::error::Damage;
+use crate::offset::{LogOffset, Position, QueueOffset};
+
+/// What is stored: a message, and what appending made of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Record {
+    /// The message. Its properties are as stored: with a record checksum, that is the last of them (`__CRC32#`).
+    pub message: Message,
+    /// Where the record lies.
+    pub position: Position,
+    /// Its ordinal in its queue; 0 for prepared and rolled-back messages, which are not queued (spec 2.9).
+    pub queue_offset: QueueOffset,
+    /// When it was appended.
+    pub stored: Timestamp,
+    /// The address of the store that appended it.
+    pub store_host: SocketAddr,
+    /// The body's checksum as stored: 31 bits (spec 2.6).
+    pub body_crc: u32,
+}
+
+impl Record {
+    /// The id under which RocketMQ's tools find it: the store's address and the log offset (spec 2.12).
+    #[must_use]
+    pub fn message_id(&self) -> MessageId {
+        MessageId { host: self.store_host, offset: self.position.offset }
+    }
+
+    /// The topic.
+    #[must_use]
+    pub fn topic(&self) -> &Topic {
+        &self.message.topic
+    }
+
+    /// The queue, within the topic.
+    #[must_use]
+    pub fn queue_id(&self) -> u32 {
+        self.message.queue_id
+    }
+
+    /// The body.
+    #[must_use]
+    pub fn body(&self) -> &Bytes {
+        &self.message.body
+    }
+
+    /// Whether it has a place in its queue (spec 2.9).
+    #[must_use]
+    pub fn is_queued(&self) -> bool {
+        self.message.sys_flags.is_queued()
+    }
+}
+
+/// Reads the record at the front of `bytes`, which stands at `at` in the log. Body, topic and properties are slices
+/// of `bytes` and keep them alive; nothing is copied.
+///
+/// # Errors
+/// As [`check`].
+pub fn decode(at: LogOffset, bytes: Bytes, verify: Verify) -> Result<Record, Damage> {
+    let head = check(at, &bytes, verify)?;
+    let topic = Topic::from_utf8(bytes.slice_ref(head.topic.as_bytes())).ok_or(Damage::BadTopic)?;
+    let message = Message {
+        topic,
+        body: bytes.slice_ref(head.body),
+        queue_id: head.queue_id,
+        properties: Properties::from_raw(bytes.slice_ref(head.properties)),
+        flag: head.flag,
+        sys_flags: head.sys_flags,
+        born: Some(head.born),
+        born_host: head.born_host,
+        reconsume_times: head.reconsume_times,
+        prepared_offset: head.prepared_offset,
+        refused: None,
+    };
+    Ok(Record {
+        message,
+        position: Position { offset: at, len: head.len },
+        queue_offset: head.queue_offset,
+        stored: head.stored,
+        store_host: head.store_host,
+        body_crc: head.body_crc,
+    })
+}

@@ -1,0 +1,151 @@
+//! The name under which messages are queued.
+
+use std::fmt;
+use std::ops::Deref;
+
+use bytes::Bytes;
+
+use crate::error::{Error, Result};
+
+/// A topic: text that can be shared without a copy, a slice of a record's bytes for one that was read.
+///
+/// Any text is a `Topic`; [`Topic::check`] says which can be appended to.
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Topic(Bytes);
+
+impl Topic {
+    /// The most bytes a topic may have: its queues stand in a folder of its name, and no file system takes more.
+    pub const MAX_BYTES: usize = 255;
+
+    /// A topic known when the program is built; costs nothing.
+    #[must_use]
+    pub const fn from_static(name: &'static str) -> Topic {
+        Topic(Bytes::from_static(name.as_bytes()))
+    }
+
+    /// A topic from bytes that need no copy; `None` if they are not UTF-8.
+    #[must_use]
+    pub fn from_utf8(name: Bytes) -> Option<Topic> {
+        std::str::from_utf8(&name).is_ok().then_some(Topic(name))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        // Every way of making one has seen a `str`, so the check cannot fail; without `unsafe` it must be asked
+        // again, at about a nanosecond for ASCII.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    /// Whether messages may be appended under this name: it becomes the name of a folder.
+    ///
+    /// # Errors
+    /// [`Error::InvalidMessage`] if it is empty, longer than [`Topic::MAX_BYTES`], `.` or `..`, or holds a `/` or a
+    /// control character. RocketMQ is stricter (127 bytes but for retry topics, and only `%|a-zA-Z0-9_-`, spec 2.8)
+    /// where its brokers take messages from clients; its store is not.
+    pub fn check(name: &str) -> Result<()> {
+        let refuse = |why: String| Err(Error::InvalidMessage(why.into()));
+        if name.is_empty() {
+            return refuse("the topic is empty".into());
+        }
+        if name.len() > Self::MAX_BYTES {
+            return refuse(format!("the topic has {} bytes, the limit is {}", name.len(), Self::MAX_BYTES));
+        }
+        if name == "." || name == ".." {
+            return refuse(format!("the topic {name:?} cannot be the name of a folder"));
+        }
+        match name.chars().find(|c| *c == '/' || c.is_control()) {
+            Some(bad) => refuse(format!("the topic {name:?} holds {bad:?}, which no folder's name may")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Deref for Topic {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl AsRef<str> for Topic {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl From<&str> for Topic {
+    fn from(name: &str) -> Topic {
+        Topic(Bytes::copy_from_slice(name.as_bytes()))
+    }
+}
+
+impl From<String> for Topic {
+    fn from(name: String) -> Topic {
+        Topic(name.into())
+    }
+}
+
+impl From<&Topic> for Topic {
+    fn from(topic: &Topic) -> Topic {
+        topic.clone()
+    }
+}
+
+impl PartialEq<str> for Topic {
+    fn eq(&self, other: &str) -> bool {
+        self.0 == other.as_bytes()
+    }
+}
+
+impl PartialEq<&str> for Topic {
+    fn eq(&self, other: &&str) -> bool {
+        self.0 == other.as_bytes()
+    }
+}
+
+impl fmt::Display for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_str().fmt(f)
+    }
+}
+
+impl fmt::Debug for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_no_folder_can_have_are_refused() {
+        for bad in [
+            "",
+            ".",
+            "..",
+            "a/b",
+            "/",
+            "a\0b",
+            "a\nb",
+            "\u{7f}",
+            "\u{85}",
+            &"x".repeat(256),
+            &"é".repeat(128),
+        ] {
+            assert!(matches!(Topic::check(bad), Err(Error::InvalidMessage(_))), "{bad:?}");
+        }
+        for good in ["a", "...", "%RETRY%group", "订单主题", &"x".repeat(255)] {
+            assert!(Topic::check(good).is_ok(), "{good:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_make_no_topic() {
+        assert!(Topic::from_utf8(Bytes::from_static(&[0xC3])).is_none());
+        assert_eq!(Topic::from_utf8(Bytes::from_static("é".as_bytes())).unwrap(), "é");
+    }
+}

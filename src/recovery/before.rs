@@ -1,0 +1,118 @@
+//! What the last writer left behind besides the log: our mark, ranges and queues, the abort mark, Java's checkpoint.
+
+use crate::checkpoint::{Mark, MarkFile, Ranges, Snapshot, State, WriterId};
+use crate::clock::Timestamp;
+use crate::disk::{Access, BootId, Disk};
+use crate::error::{Corruption, Error, Result};
+use crate::layout::Layout;
+use crate::recovery::OnDamage;
+
+/// The longest `abort` that is looked at; ours has some 60 bytes, Java's a process id.
+const ABORT_BYTES: u64 = 128;
+
+/// The last writer's traces.
+#[derive(Debug)]
+pub(crate) struct Before {
+    pub(crate) mark: Option<Mark>,
+    pub(crate) ranges: Ranges,
+    pub(crate) snapshot: Option<Snapshot>,
+    pub(crate) abort: Option<Abort>,
+    pub(crate) boot: BootId,
+    /// Java's checkpoint: records stored up to here had been flushed (spec 5.1); `None` if there is no such file.
+    pub(crate) java_flushed: Option<Timestamp>,
+    pub(crate) side_damage: Vec<Corruption>,
+}
+
+/// Who wrote the abort mark that is still there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Abort {
+    Ours(WriterId),
+    Foreign,
+}
+
+/// The content of our abort mark: the process id first, as RocketMQ writes it, then the writer, so that we can see
+/// whether another program has written since. RocketMQ ignores the content (spec 5.2).
+pub(crate) fn abort_text(writer: WriterId) -> String {
+    format!("{} sawlog {writer}", std::process::id())
+}
+
+fn parse_abort(text: &[u8]) -> Abort {
+    let text = std::str::from_utf8(text).unwrap_or_default();
+    let words = text.split_ascii_whitespace().collect::<Vec<_>>();
+    match words.as_slice() {
+        [_, "sawlog", writer] => WriterId::parse(writer).map_or(Abort::Foreign, Abort::Ours),
+        _ => Abort::Foreign,
+    }
+}
+
+impl Before {
+    /// Reads all of it; touches nothing.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if the mark or the ranges are damaged and `on_damage` refuses; [`Error::Io`].
+    pub(crate) fn read(disk: &dyn Disk, layout: &Layout, on_damage: OnDamage) -> Result<Before> {
+        let own = layout.own();
+        let mut side_damage = Vec::new();
+        let mut spare = |result: Result<()>| match result {
+            Err(Error::Corrupt(damage)) if on_damage == OnDamage::FirstBroken => {
+                side_damage.push(damage);
+                Ok(())
+            }
+            other => other,
+        };
+        let (mut mark, mut ranges) = (None, None);
+        spare(MarkFile::read(disk, &own).map(|m| mark = m))?;
+        spare(Ranges::load(disk, &own).map(|r| ranges = r))?;
+        let (snapshot, damaged) = Snapshot::load_or_none(disk, &own)?;
+        side_damage.extend(damaged);
+        let abort = read_small(disk, &layout.abort(), ABORT_BYTES)?.map(|text| parse_abort(&text));
+        let java = read_small(disk, &layout.checkpoint(), 8)?;
+        let java_flushed = java.and_then(|b| b.first_chunk::<8>().map(|b| Timestamp(i64::from_be_bytes(*b))));
+        let (ranges, boot) = (ranges.unwrap_or_default(), disk.boot_id());
+        Ok(Before { mark, ranges, snapshot, abort, boot, java_flushed, side_damage })
+    }
+
+    /// Whether sawlog wrote last: our mark, and no trace of anybody since.
+    pub(crate) fn is_ours(&self) -> bool {
+        match (&self.mark, self.abort) {
+            (None, _) | (Some(_), Some(Abort::Foreign)) => false,
+            // We remove our abort mark only after the mark says Closed: without it somebody else closed the store.
+            (Some(mark), None) => mark.state == State::Closed,
+            (Some(mark), Some(Abort::Ours(writer))) => mark.writer == writer,
+        }
+    }
+
+    /// Whether the last writer, whoever it was, closed in order.
+    pub(crate) fn is_clean(&self) -> bool {
+        match &self.mark {
+            Some(mark) if self.is_ours() => mark.state == State::Closed,
+            _ => self.abort.is_none(),
+        }
+    }
+}
+
+/// The first bytes of a file, if it is there; never more than `most`.
+fn read_small(disk: &dyn Disk, path: &std::path::Path, most: u64) -> Result<Option<Vec<u8>>> {
+    let file = match disk.open(path, Access::Read) {
+        Ok(file) => file,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(Error::io("opening", path, e)),
+    };
+    let mut bytes = vec![0; usize::try_from(file.len().min(most)).unwrap_or(0)];
+    file.read_at(0, &mut bytes).map_err(|e| Error::io("reading", path, e))?;
+    Ok(Some(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_abort_mark_reads_back_and_a_brokers_does_not() {
+        let writer = WriterId([7; 16]);
+        assert_eq!(parse_abort(abort_text(writer).as_bytes()), Abort::Ours(writer));
+        for foreign in ["", "4711", "4711\n", "4711 sawlog", "4711 sawlog xyz"] {
+            assert_eq!(parse_abort(foreign.as_bytes()), Abort::Foreign, "{foreign:?}");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! From files to a log that can be trusted: what a store does with damage, and what it reports.
+//!
+//! Recovery is a plan, which touches nothing, and its application, which may be cut by a power loss at any point and
+//! run again with the same result.
+
+mod apply;
+mod before;
+mod judge;
+mod plan;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::Corruption;
+use crate::offset::{LogOffset, QueueOffset};
+
+pub(crate) use apply::apply;
+pub(crate) use before::{Before, abort_text};
+pub(crate) use plan::{Plan, Scope, plan};
+
+/// What opening does when the log is damaged: bad bytes below what was once durable, or with good records behind
+/// them that no power cut explains (promises rule 2). A torn tail is no damage and always opens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnDamage {
+    /// Answer [`Error::Corrupt`](crate::Error::Corrupt) with file, offset and kind; change nothing. The default.
+    #[default]
+    Refuse,
+    /// RocketMQ's own rule: the log ends at the first broken record. What lies behind it is put aside in the
+    /// `sawlog` folder first, where RocketMQ would delete it.
+    FirstBroken,
+}
+
+/// What opening found and did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RecoveryReport {
+    /// Whether the last writer, whoever it was, closed the store in order.
+    pub clean_shutdown: bool,
+    /// Whether a store of another kind, such as a Java broker's, wrote last.
+    pub foreign_writer: bool,
+    /// Where the scan began.
+    pub scanned_from: LogOffset,
+    /// Records that the scan found valid.
+    pub records: u64,
+    /// Where the log ends; the next record goes there or behind.
+    pub log_end: LogOffset,
+    /// Bytes written again and synced, because nothing proved them durable (promises rule 4).
+    pub rewritten_bytes: u64,
+    /// What was cut off, and where it is kept.
+    pub cuts: Vec<Cut>,
+    /// Queues whose next offset is lower than one that was known before: a consumer position may point past it.
+    pub queues_moved_back: Vec<MovedBack>,
+    /// Damage in our own small files that could be done without.
+    pub side_damage: Vec<Corruption>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Bytes cut off the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// Where they began in the log.
+    pub from: LogOffset,
+    /// Behind the last byte that was not zero.
+    pub to: LogOffset,
+    /// The file that keeps them.
+    pub saved: PathBuf,
+    /// What stood at the place where the log was cut.
+    pub why: Corruption,
+    /// Whether this was damage, cut because [`OnDamage::FirstBroken`] said so; else a tail that no sync covered.
+    pub damage: bool,
+}
+
+/// A queue that ends earlier than it once did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MovedBack {
+    /// The topic.
+    pub topic: String,
+    /// The queue.
+    pub queue_id: u32,
+    /// The next offset that was known before.
+    pub was: QueueOffset,
+    /// The next offset now.
+    pub is: QueueOffset,
+}
+
+impl fmt::Display for RecoveryReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ended = if self.clean_shutdown { "closed in order" } else { "not closed in order" };
+        let who = if self.foreign_writer { " by another program" } else { "" };
+        write!(
+            f,
+            "{ended}{who}; {} records checked from offset {} on; the log ends at {}; {} bytes made durable again; {:?}",
+            self.records, self.scanned_from, self.log_end, self.rewritten_bytes, self.took
+        )?;
+        for cut in &self.cuts {
+            let kind = if cut.damage { "damage" } else { "unsynced tail" };
+            let (from, to, saved) = (cut.from, cut.to, cut.saved.display());
+            write!(f, "\ncut {from} to {to} ({kind}: {}), kept in {saved}", cut.why)?;
+        }
+        for moved in &self.queues_moved_back {
+            let MovedBack { topic, queue_id, was, is } = moved;
+            write!(f, "\nqueue {topic}/{queue_id} ended at {was}, ends at {is} now")?;
+        }
+        for damage in &self.side_damage {
+            write!(f, "\ndone without: {damage}")?;
+        }
+        Ok(())
+    }
+}
+
+/// How far a recovery's scan is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecoveryProgress {
+    /// The place up to which the log was checked.
+    pub at: LogOffset,
+    /// Where the last segment ends; the log ends there or before.
+    pub end: LogOffset,
+    /// Valid records so far.
+    pub records: u64,
+}
+
+/// Told how far a recovery is, about every 64 MiB.
+#[derive(Clone)]
+pub(crate) struct OnProgress(pub(crate) Arc<dyn Fn(RecoveryProgress) + Send + Sync>);
+
+impl fmt::Debug for OnProgress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnProgress")
+    }
+}

@@ -1,0 +1,337 @@
+//! Scan, judge, decide. Touches nothing.
+
+use crate::checkpoint::{Ranges, State, WriterId};
+use crate::clock::Timestamp;
+use crate::commit_log::{QueueOffsets, Step, Walk};
+use crate::error::{Corruption, Damage, Error, Result};
+use crate::message::Verify;
+use crate::offset::{LogOffset, QueueOffset};
+use crate::recovery::before::Before;
+use crate::recovery::judge::{Evidence, is_damage};
+use crate::recovery::{MovedBack, OnDamage, OnProgress, RecoveryProgress, RecoveryReport};
+use crate::segment::{Segment, SegmentList};
+
+/// Java takes records up to three seconds before its checkpoint for flushed (spec 5.1).
+const JAVA_MARGIN_MS: i64 = 3000;
+const PROGRESS_BYTES: u64 = 64 << 20;
+const READ_BYTES: usize = 1 << 20;
+
+/// What will be done, and what the log is then.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) report: RecoveryReport,
+    pub(crate) last_stored: Timestamp,
+    pub(crate) queues: QueueOffsets,
+    pub(crate) ranges: Ranges,
+    /// Everything from here to the log's end is written again and synced.
+    pub(crate) rewrite_from: LogOffset,
+    /// Behind the last byte that is not zero, in the segment in which the log ends.
+    pub(crate) cut_to: Option<LogOffset>,
+    /// What stands where the log ends, and whether that is damage.
+    pub(crate) why: Corruption,
+    pub(crate) damage: bool,
+    /// Segments behind the one in which the log ends, last first; whether they hold anything.
+    pub(crate) later: Vec<(LogOffset, bool)>,
+    /// The last writer, if that was sawlog: its name goes on.
+    pub(crate) writer: Option<WriterId>,
+    /// From where on everything was written under a window.
+    pub(crate) ours_from: LogOffset,
+    /// Whether the mark must be lowered before anything is cut below it.
+    pub(crate) lower_mark: bool,
+}
+
+/// What a plan is made from.
+#[derive(Debug)]
+pub(crate) struct Scope<'a> {
+    pub(crate) segments: &'a SegmentList,
+    pub(crate) before: &'a Before,
+    pub(crate) on_damage: OnDamage,
+    pub(crate) progress: Option<&'a OnProgress>,
+}
+
+/// What the scan has found.
+#[derive(Debug)]
+struct Found {
+    end: LogOffset,
+    damage: Damage,
+    own_end: Option<LogOffset>,
+    /// The log ends with a blank record whose next segment is not there: the record is no rubbish to be cut.
+    at_blank: bool,
+    records: u64,
+    last_stored: Timestamp,
+    queues: QueueOffsets,
+    /// The first record that Java's checkpoint does not cover.
+    unflushed_from: Option<LogOffset>,
+}
+
+/// Makes the plan.
+///
+/// # Errors
+/// [`Error::Corrupt`] if there is damage and `on_damage` refuses it; [`Error::Io`].
+pub(crate) fn plan(scope: &Scope<'_>) -> Result<Plan> {
+    let before = scope.before;
+    let mut ours = before.is_ours();
+    let ranges = known_ranges(before, ours);
+    let mut from = scan_from(scope, ours);
+    let mut found = scan(scope, &ranges, from)?;
+    if before.snapshot.as_ref().is_some_and(|s| found.end < s.derived_to) {
+        // The counts reach further than the log: they count what is gone. Count again, all of it.
+        from = scope.segments.first().unwrap_or_default();
+        found = scan(scope, &ranges, from)?;
+    }
+    // We closed, and the log goes on behind our end: somebody else wrote, and closed in order too.
+    let closed_at = before.mark.as_ref().filter(|m| ours && m.state == State::Closed).map(|m| m.end);
+    if closed_at.is_some_and(|end| found.end > end) {
+        ours = false;
+    }
+    let behind = valid_behind(scope, &ranges, &found)?;
+    let evidence = weigh(before, ours, &found, behind);
+    let damage = is_damage(&evidence);
+    let why = reason(scope, &found, &evidence);
+    if damage && scope.on_damage == OnDamage::Refuse {
+        return Err(Error::Corrupt(why));
+    }
+    // Nothing was ever accepted beyond the window, so nothing lies beyond it; after anything else all must be seen.
+    let bound = match (&before.mark, damage) {
+        (Some(mark), false) if ours => found.end.plus(mark.window_bytes),
+        _ => LogOffset(u64::MAX),
+    };
+    let untouched = !damage && (found.at_blank || (closed_at == Some(found.end) && ours));
+    let cut_to = if untouched { None } else { cut_to(scope, found.end, bound)? };
+    let later = later_segments(scope, found.end, bound)?;
+    let report = RecoveryReport {
+        clean_shutdown: before.is_clean() && !damage,
+        foreign_writer: !ours && scope.segments.count() > 0,
+        scanned_from: from,
+        records: found.records,
+        log_end: found.end,
+        side_damage: before.side_damage.clone(),
+        ..RecoveryReport::default()
+    };
+    Ok(finish(before, ours, ranges, found, Parts { report, cut_to, later, why, damage }))
+}
+
+struct Parts {
+    report: RecoveryReport,
+    cut_to: Option<LogOffset>,
+    later: Vec<(LogOffset, bool)>,
+    why: Corruption,
+    damage: bool,
+}
+
+fn finish(before: &Before, ours: bool, mut ranges: Ranges, found: Found, parts: Parts) -> Plan {
+    let Parts { mut report, cut_to, later, why, damage } = parts;
+    let mark = before.mark.as_ref();
+    let rewrite_from = match mark {
+        Some(mark) => mark.durable.min(found.end),
+        // Java flushed all of it when it closed; what it flushed before it was killed, its checkpoint tells.
+        None if before.abort.is_none() => found.end,
+        None => found.unflushed_from.unwrap_or(found.end),
+    };
+    ranges.cut(found.end);
+    let mut queues = found.queues;
+    if let Some(snapshot) = &before.snapshot {
+        let stands = snapshot.derived_to <= found.end;
+        for ((topic, id), was) in &snapshot.next {
+            let is = queues.next(topic, *id);
+            // A queue without a record keeps its next offset whatever was cut: it must never start at 0 again.
+            if stands || is == QueueOffset(0) {
+                queues.raise(topic, *id, *was);
+            } else if is < *was {
+                let topic = String::from_utf8_lossy(topic).into_owned();
+                report.queues_moved_back.push(MovedBack { topic, queue_id: *id, was: *was, is });
+            }
+        }
+    }
+    Plan {
+        rewrite_from,
+        ranges,
+        queues,
+        last_stored: found.last_stored,
+        writer: mark.filter(|_| ours).map(|m| m.writer),
+        ours_from: mark.filter(|_| ours).map_or(found.end, |m| m.ours_from.min(found.end)),
+        lower_mark: damage && mark.is_some_and(|m| found.end < m.durable),
+        report,
+        cut_to,
+        why,
+        damage,
+        later,
+    }
+}
+
+/// Our ranges, as far as they can be relied on: if somebody else wrote last, ours surely ends at the mark.
+fn known_ranges(before: &Before, ours: bool) -> Ranges {
+    let mut ranges = before.ranges.clone();
+    match &before.mark {
+        Some(_) if ours => {}
+        Some(mark) => ranges.close_at(mark.durable),
+        None => ranges = Ranges::default(),
+    }
+    ranges
+}
+
+/// The scan begins at the base of the segment that holds the last durable byte, or the last counted one, whichever
+/// is earlier; at the log's first byte if nothing can be relied on.
+fn scan_from(scope: &Scope<'_>, ours: bool) -> LogOffset {
+    let (before, segments) = (scope.before, scope.segments);
+    let first = segments.first().unwrap_or_default();
+    let known = match (&before.mark, &before.snapshot) {
+        (Some(mark), Some(snapshot)) if ours => mark.durable.min(snapshot.derived_to),
+        _ => return first,
+    };
+    let last_known = LogOffset(known.0.saturating_sub(1));
+    segments.find(last_known).map_or(first, |s| s.base())
+}
+
+fn verify_at(ranges: &Ranges, at: LogOffset) -> Verify {
+    if ranges.contains(at) { Verify::Ours } else { Verify::Legacy }
+}
+
+fn scan(scope: &Scope<'_>, ranges: &Ranges, from: LogOffset) -> Result<Found> {
+    let java = scope.before.java_flushed.map_or(i64::MIN, |t| t.0.saturating_sub(JAVA_MARGIN_MS));
+    let last_end = scope.segments.last().map_or(from, |s| s.end());
+    let mut found = Found {
+        end: from,
+        damage: Damage::Unwritten,
+        own_end: None,
+        at_blank: false,
+        records: 0,
+        last_stored: Timestamp(0),
+        queues: QueueOffsets::default(),
+        unflushed_from: None,
+    };
+    let mut walk = Walk::new(scope.segments, from);
+    let (mut blank_at, mut told) = (None, from);
+    loop {
+        match walk.step(|at| verify_at(ranges, at))? {
+            Step::Record(at, head) => {
+                found.records += 1;
+                found.end = at.plus(u64::from(head.len));
+                found.last_stored = found.last_stored.max(head.stored);
+                if head.stored.0 > java {
+                    found.unflushed_from = found.unflushed_from.or(Some(at));
+                }
+                if head.sys_flags.is_queued() {
+                    found.queues.raise(head.topic.as_bytes(), head.queue_id, head.queue_offset.next());
+                }
+                blank_at = None;
+                if found.end.since(told) >= PROGRESS_BYTES {
+                    told = found.end;
+                    tell(scope, RecoveryProgress { at: told, end: last_end, records: found.records });
+                }
+            }
+            Step::Blank(at) => blank_at = Some(at),
+            // The list is exhausted behind a blank record: the log ends where that stands (spec 9.5).
+            Step::NoSegment(at) => {
+                found.end = blank_at.unwrap_or(at);
+                found.at_blank = blank_at.is_some();
+                found.damage = match scope.segments.last() {
+                    Some(last) if last.base() > at => Damage::MissingSegment,
+                    _ => Damage::Unwritten,
+                };
+                break;
+            }
+            Step::Broken(at, damage, claims) => {
+                found.end = at;
+                found.own_end = claims.map(|len| at.plus(u64::from(len)));
+                found.damage = damage;
+                break;
+            }
+        }
+    }
+    tell(scope, RecoveryProgress { at: found.end, end: last_end, records: found.records });
+    Ok(found)
+}
+
+fn tell(scope: &Scope<'_>, progress: RecoveryProgress) {
+    if let Some(OnProgress(told)) = scope.progress {
+        told(progress);
+    }
+}
+
+/// The end of the last valid record behind the bad place, reached from where a record must begin if anything is
+/// true: the broken record's own end, and segment bases. A body may hold a whole forged record: nothing else counts.
+fn valid_behind(scope: &Scope<'_>, ranges: &Ranges, found: &Found) -> Result<Option<LogOffset>> {
+    let mut last = None;
+    let mut follow = |start: LogOffset| -> Result<()> {
+        let mut walk = Walk::new(scope.segments, start);
+        loop {
+            match walk.step(|at| verify_at(ranges, at))? {
+                Step::Record(at, head) => last = last.max(Some(at.plus(u64::from(head.len)))),
+                Step::Broken(at, _, Some(len)) => walk.jump(at.plus(u64::from(len))),
+                // The next segment's base is among the starts itself.
+                Step::Blank(_) | Step::Broken(_, _, None) | Step::NoSegment(_) => return Ok(()),
+            }
+        }
+    };
+    if let Some(own_end) = found.own_end {
+        follow(own_end)?;
+    }
+    for segment in scope.segments.all() {
+        if segment.base() > found.end {
+            follow(segment.base())?;
+        }
+    }
+    Ok(last)
+}
+
+fn weigh(before: &Before, ours: bool, found: &Found, valid_to: Option<LogOffset>) -> Evidence {
+    let mark = before.mark.as_ref();
+    let windowed = mark.filter(|m| ours && found.end >= m.ours_from);
+    Evidence {
+        broken_at: found.end,
+        durable: mark.map(|m| m.durable),
+        valid_to,
+        window_bytes: windowed.map(|m| m.window_bytes),
+        ours,
+        closed: mark.is_some_and(|m| ours && m.state == State::Closed),
+        same_boot: mark.is_some_and(|m| m.boot == before.boot && m.boot != Default::default()),
+        failed: mark.is_some_and(|m| m.state == State::Failed),
+    }
+}
+
+fn reason(scope: &Scope<'_>, found: &Found, evidence: &Evidence) -> Corruption {
+    let segment = scope.segments.find(found.end).or_else(|| scope.segments.last());
+    let path = segment.map_or_else(|| scope.segments.dir().to_path_buf(), |s| s.path().clone());
+    let what = match (evidence.durable, &found.damage) {
+        (Some(durable), Damage::Unwritten) if found.end < durable => Damage::EndsEarly { durable },
+        (_, damage) => damage.clone(),
+    };
+    Corruption { path, at: found.end, what }
+}
+
+/// Behind the last byte of rubbish in the segment that holds `end`.
+fn cut_to(scope: &Scope<'_>, end: LogOffset, bound: LogOffset) -> Result<Option<LogOffset>> {
+    let Some(segment) = scope.segments.find(end) else { return Ok(None) };
+    last_nonzero(&segment, end, bound.min(segment.end()))
+}
+
+/// Segments behind the one that holds `end`, last first, and whether they hold anything.
+fn later_segments(scope: &Scope<'_>, end: LogOffset, bound: LogOffset) -> Result<Vec<(LogOffset, bool)>> {
+    let holder = scope.segments.find(end).map_or(end, |s| s.end());
+    let mut later = Vec::new();
+    for segment in scope.segments.all().into_iter().rev().take_while(|s| s.base() >= holder) {
+        let reach = bound.min(segment.end());
+        let holds = segment.base() < bound && last_nonzero(&segment, segment.base(), reach)?.is_some();
+        later.push((segment.base(), holds));
+    }
+    Ok(later)
+}
+
+/// Behind the last byte of `[from, to)` that is not zero.
+fn last_nonzero(segment: &Segment, from: LogOffset, to: LogOffset) -> Result<Option<LogOffset>> {
+    let (mut at, mut last) = (from, None);
+    let mut buffer = vec![0; READ_BYTES.min(usize::try_from(to.since(from)).unwrap_or(READ_BYTES))];
+    while at < to {
+        let step = buffer.len().min(usize::try_from(to.since(at)).unwrap_or(usize::MAX));
+        let Some(chunk) = buffer.get_mut(..step) else { break };
+        segment.read(at, chunk)?;
+        // By lines of 64 bytes first: a whole segment of zeros goes by at the speed of memory.
+        if chunk.chunks(64).any(|line| line.iter().fold(0, |all, byte| all | byte) != 0) {
+            let index = chunk.iter().rposition(|byte| *byte != 0).unwrap_or(0);
+            last = Some(at.plus(index as u64 + 1));
+        }
+        at = at.plus(step as u64);
+    }
+    Ok(last)
+}

@@ -1,0 +1,240 @@
+//! All segments of the log: find, roll, sync, cut, drop the front.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::disk::{Access, Disk, Reserve};
+use crate::error::{Error, Result};
+use crate::layout;
+use crate::offset::LogOffset;
+use crate::segment::Segment;
+use crate::sync::{Mutex, RwLock};
+
+/// The run of segments, oldest first.
+#[derive(Debug)]
+pub(crate) struct SegmentList {
+    pub(super) disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    segment_bytes: u64,
+    segments: RwLock<VecDeque<Arc<Segment>>>,
+    /// The next segment, made ahead of need and already under its name.
+    prepared: Mutex<Option<Arc<Segment>>>,
+}
+
+/// What lies in a segments' folder, found without touching it.
+#[derive(Debug, Default)]
+pub(crate) struct Survey {
+    /// Segment files by base, all of one length.
+    pub(crate) segments: Vec<(LogOffset, PathBuf)>,
+    /// Their length; `None` where there are none.
+    pub(crate) segment_bytes: Option<u64>,
+    /// A file of length 0 that sorts last: RocketMQ deletes it at load, whatever its name (spec 9.3).
+    pub(crate) empty_last: Option<PathBuf>,
+}
+
+impl Survey {
+    /// Looks at a segments' folder. A missing folder is an empty one.
+    ///
+    /// # Errors
+    /// [`Error::Foreign`] names a file that is no segment; [`Error::Geometry`] one of another length than the first.
+    pub(crate) fn of(disk: &dyn Disk, dir: &Path) -> Result<Survey> {
+        let mut entries = match disk.list(dir) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Survey::default()),
+            Err(e) => return Err(Error::io("listing", dir, e)),
+        };
+        entries.retain(|e| !e.is_dir);
+        let mut survey = Survey::default();
+        if entries.last().is_some_and(|e| e.len == 0) {
+            survey.empty_last = entries.pop().map(|e| e.path);
+        }
+        for entry in entries {
+            let Some(base) = layout::parse_segment_name(&entry.name) else {
+                let why = "no segment of a log has such a name; move the file out of the folder";
+                return Err(Error::Foreign { path: entry.path, why: why.into() });
+            };
+            let expected = *survey.segment_bytes.get_or_insert(entry.len);
+            if entry.len != expected {
+                return Err(Error::Geometry { path: entry.path, found: entry.len, expected });
+            }
+            if expected == 0 || base.0 % expected != 0 {
+                let why =
+                    format!("its name is no multiple of its length {expected}; it is no segment of this log");
+                return Err(Error::Foreign { path: entry.path, why: why.into() });
+            }
+            survey.segments.push((base, entry.path));
+        }
+        Ok(survey)
+    }
+}
+
+impl SegmentList {
+    /// The list over what was found. Opens no file.
+    pub(crate) fn new(
+        disk: Arc<dyn Disk>,
+        dir: PathBuf,
+        segment_bytes: u64,
+        found: &Survey,
+        access: Access,
+    ) -> Self {
+        let lazy = |(base, path): &(LogOffset, PathBuf)| {
+            Arc::new(Segment::lazy(&disk, path.clone(), *base, segment_bytes, access))
+        };
+        let segments = RwLock::new(found.segments.iter().map(lazy).collect());
+        SegmentList { disk, dir, segment_bytes, segments, prepared: Mutex::new(None) }
+    }
+
+    pub(crate) fn segment_bytes(&self) -> u64 {
+        self.segment_bytes
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The first byte there is, if there is a segment.
+    pub(crate) fn first(&self) -> Option<LogOffset> {
+        self.segments.read().front().map(|s| s.base())
+    }
+
+    pub(crate) fn last(&self) -> Option<Arc<Segment>> {
+        self.segments.read().back().cloned()
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.segments.read().len()
+    }
+
+    /// All of them, oldest first.
+    pub(crate) fn all(&self) -> Vec<Arc<Segment>> {
+        self.segments.read().iter().cloned().collect()
+    }
+
+    /// The segment that holds `at`.
+    pub(crate) fn find(&self, at: LogOffset) -> Option<Arc<Segment>> {
+        let segments = self.segments.read();
+        let first = segments.front()?.base();
+        // Without gaps the index follows from the offset; with gaps it is too high, and a search finds it.
+        let guess = usize::try_from(at.since(first) / self.segment_bytes).ok()?;
+        let holds = |s: &&Arc<Segment>| s.base() <= at && at < s.end();
+        if let Some(found) = segments.get(guess).filter(holds) {
+            return Some(Arc::clone(found));
+        }
+        let index = segments.partition_point(|s| s.base() <= at).checked_sub(1)?;
+        segments.get(index).filter(holds).cloned()
+    }
+
+    /// The base of the segment that follows the last one.
+    fn next_base(&self) -> LogOffset {
+        self.last().map_or(LogOffset::ZERO, |s| s.end())
+    }
+
+    /// Appends the next segment to the list: the prepared one, or one made now.
+    ///
+    /// # Errors
+    /// As [`SegmentList::prepare`]; the list is as it was.
+    pub(crate) fn roll(&self, zeroed: bool) -> Result<Arc<Segment>> {
+        let mut prepared = self.prepared.lock();
+        let next = match prepared.take() {
+            Some(next) => next,
+            None => self.make(self.next_base(), zeroed)?,
+        };
+        self.segments.write().push_back(Arc::clone(&next));
+        Ok(next)
+    }
+
+    /// Whether [`SegmentList::roll`] would have to make a file.
+    pub(crate) fn is_prepared(&self) -> bool {
+        self.prepared.lock().is_some()
+    }
+
+    /// The segment made ahead, if there is one.
+    pub(crate) fn prepared(&self) -> Option<Arc<Segment>> {
+        self.prepared.lock().clone()
+    }
+
+    /// Makes the next segment ahead of need, so that rolling is a pointer swap.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; with a full disk [`Error::is_full`] holds. Nothing is left behind but, at worst, a file in the
+    /// `making` folder that the next open removes.
+    pub(crate) fn prepare(&self, zeroed: bool) -> Result<()> {
+        // Held while the file is made: a roll that needs it now waits for it instead of making a second one.
+        let mut prepared = self.prepared.lock();
+        if prepared.is_none() {
+            *prepared = Some(self.make(self.next_base(), zeroed)?);
+        }
+        Ok(())
+    }
+
+    /// Creates in the `making` folder, allocates, syncs, renames in without replacing, syncs the folder (promises
+    /// rule 8): whoever lists the folder, a Java broker too, sees whole segments only.
+    fn make(&self, base: LogOffset, zeroed: bool) -> Result<Arc<Segment>> {
+        if base.plus(self.segment_bytes) > LogOffset::MAX {
+            let why = "the log has reached the last offset that RocketMQ's format can hold";
+            return Err(Error::InvalidMessage(why.into()));
+        }
+        let name = layout::segment_name(base);
+        let (dir, path) = (layout::making(&self.dir), self.dir.join(&name));
+        let made = dir.join(&name);
+        self.disk.create_dirs(&dir).map_err(|e| Error::io("making the folder", &dir, e))?;
+        match self.disk.remove(&made) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::io("removing", &made, e));
+            }
+            // A leftover of an attempt that failed half-way, or nothing.
+            _ => {}
+        }
+        let file = self.disk.create(&made, self.segment_bytes, Reserve::Blocks);
+        let file = file.map_err(|e| self.full_or_io("creating", &made, e))?;
+        let segment = Segment::lazy(&self.disk, path.clone(), base, self.segment_bytes, Access::Write);
+        let _ = segment.file.set(file);
+        if zeroed {
+            segment.zero(base, segment.end())?;
+            *segment.zeroed.lock() = self.segment_bytes;
+        }
+        segment.sync()?;
+        self.disk.rename(&made, &path).map_err(|e| Error::io("renaming in", &path, e))?;
+        self.disk.sync_dir(&self.dir).map_err(|e| Error::io("syncing the folder", &self.dir, e))?;
+        Ok(Arc::new(segment))
+    }
+
+    /// A lack of space is told with its numbers.
+    fn full_or_io(&self, doing: &'static str, path: &Path, error: std::io::Error) -> Error {
+        let error = Error::io(doing, path, error);
+        let free = self.disk.space(&self.dir).map(|s| s.free);
+        match free {
+            Ok(free) if error.is_full() => Error::Full { free, needed: self.segment_bytes },
+            _ => error,
+        }
+    }
+
+    /// Syncs every segment that holds a byte of `[from, to)`, oldest first.
+    pub(crate) fn sync(&self, from: LogOffset, to: LogOffset) -> Result<()> {
+        for segment in self.all_between(from, to) {
+            segment.sync()?;
+        }
+        Ok(())
+    }
+
+    /// The segments that hold a byte of `[from, to)`, oldest first.
+    pub(crate) fn all_between(&self, from: LogOffset, to: LogOffset) -> Vec<Arc<Segment>> {
+        let segments = self.segments.read();
+        let start = segments.partition_point(|s| s.end() <= from);
+        segments.iter().skip(start).take_while(|s| s.base() < to).cloned().collect()
+    }
+
+    /// Takes the last segment out of the list, for recovery to remove or to put aside.
+    pub(crate) fn pop_last(&self) -> Option<Arc<Segment>> {
+        self.segments.write().pop_back()
+    }
+
+    /// Removes the prepared segment's file, which holds nothing: an orderly end leaves no file without records.
+    pub(crate) fn drop_prepared(&self) -> Result<()> {
+        let Some(prepared) = self.prepared.lock().take() else { return Ok(()) };
+        let path = prepared.path();
+        self.disk.remove(path).map_err(|e| Error::io("removing", path, e))?;
+        self.disk.sync_dir(&self.dir).map_err(|e| Error::io("syncing the folder", &self.dir, e))
+    }
+}

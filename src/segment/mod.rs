@@ -1,0 +1,131 @@
+//! A long run of bytes in files of one length: [`Segment`] is one of them (RocketMQ: mapped file), `SegmentList` all.
+//!
+//! This room knows bytes at offsets and no records.
+
+mod list;
+mod prepare;
+
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+
+use crate::disk::{Access, Disk, DiskFile};
+use crate::error::{Error, Result};
+use crate::offset::LogOffset;
+use crate::sync::Mutex;
+
+pub(crate) use list::{SegmentList, Survey};
+pub(crate) use prepare::Care;
+
+/// One file of the run. Readers hold it by `Arc`: it outlives its removal, and they finish in peace.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    base: LogOffset,
+    len: u64,
+    path: PathBuf,
+    disk: Arc<dyn Disk>,
+    access: Access,
+    /// Opened when first needed: sealed segments that nobody reads cost no descriptor. Once open it stays open, so
+    /// that a sync sees every error of the writes before it (promises rule 11).
+    file: OnceLock<Box<dyn DiskFile>>,
+    /// Up to where, in bytes from the base, blocks were written with zeros ahead of the tail; a positioned write and
+    /// the next piece of zeroing exclude each other by this lock.
+    zeroed: Mutex<u64>,
+}
+
+impl Segment {
+    /// A segment over a file that is opened when first needed.
+    fn lazy(disk: &Arc<dyn Disk>, path: PathBuf, base: LogOffset, len: u64, access: Access) -> Segment {
+        let (disk, file, zeroed) = (Arc::clone(disk), OnceLock::new(), Mutex::new(0));
+        Segment { base, len, path, disk, access, file, zeroed }
+    }
+
+    pub(crate) fn base(&self) -> LogOffset {
+        self.base
+    }
+
+    pub(crate) fn end(&self) -> LogOffset {
+        self.base.plus(self.len)
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    pub(crate) fn path(&self) -> &PathBuf {
+        &self.path
+    }
+
+    /// Where `at` lies in the file.
+    pub(crate) fn inside(&self, at: LogOffset) -> u64 {
+        at.since(self.base)
+    }
+
+    fn file(&self) -> Result<&dyn DiskFile> {
+        if self.file.get().is_none() {
+            let opened = self.disk.open(&self.path, self.access).map_err(|e| self.io("opening", e))?;
+            if opened.len() != self.len {
+                return Err(Error::Geometry {
+                    path: self.path.clone(),
+                    found: opened.len(),
+                    expected: self.len,
+                });
+            }
+            // Another thread may have opened it meanwhile: then that one stays.
+            let _ = self.file.set(opened);
+        }
+        self.file.get().map(AsRef::as_ref).ok_or(Error::Closed)
+    }
+
+    fn io(&self, doing: &'static str, error: std::io::Error) -> Error {
+        Error::io(doing, &self.path, error)
+    }
+
+    /// Allocates every block the file lacks, so that a full disk is an error now and no signal later.
+    pub(crate) fn reserve(&self) -> Result<()> {
+        self.file()?.reserve().map_err(|e| self.io("reserving space for", e))
+    }
+
+    /// Writes by position; excludes zeroing ahead.
+    pub(crate) fn write(&self, at: LogOffset, bytes: &[u8]) -> Result<()> {
+        let file = self.file()?;
+        let mut zeroed = self.zeroed.lock();
+        // Raised before the write, and also if it fails: zeroing ahead never comes back to here.
+        *zeroed = (*zeroed).max(self.inside(at).saturating_add(bytes.len() as u64));
+        file.write_at(self.inside(at), bytes).map_err(|e| self.io("writing", e))
+    }
+
+    /// Copies into the mapping where there is one.
+    pub(crate) fn store(&self, at: LogOffset, bytes: &[u8]) -> Result<()> {
+        self.file()?.store_mapped(self.inside(at), bytes).map_err(|e| self.io("writing", e))
+    }
+
+    pub(crate) fn read(&self, at: LogOffset, out: &mut [u8]) -> Result<()> {
+        self.file()?.read_at(self.inside(at), out).map_err(|e| self.io("reading", e))
+    }
+
+    pub(crate) fn view(&self, at: LogOffset, len: usize) -> Result<Bytes> {
+        self.file()?.view(self.inside(at), len).map_err(|e| self.io("reading", e))
+    }
+
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.file()?.sync().map_err(|e| self.io("syncing", e))
+    }
+
+    /// Writes zeros by position over `[from, to)`, in steps that make no large folios (speed.md §1a).
+    pub(crate) fn zero(&self, from: LogOffset, to: LogOffset) -> Result<()> {
+        let file = self.file()?;
+        let (mut at, end) = (self.inside(from), self.inside(to).min(self.len));
+        while at < end {
+            let step = ZEROS.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
+            let zeros = ZEROS.get(..step).unwrap_or_default();
+            file.write_at(at, zeros).map_err(|e| self.io("zeroing", e))?;
+            at += step as u64;
+        }
+        Ok(())
+    }
+}
+
+/// The step of zeroing: small enough that no large folio appears under a mapping.
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];

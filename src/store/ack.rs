@@ -1,0 +1,143 @@
+//! [`Ack`]: the promise about one append. Block on it, await it, or let it go.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::commit_log::Appended;
+use crate::error::{Error, Level, Result};
+use crate::flush::{Reached, Watermark};
+use crate::message::MessageId;
+use crate::offset::{LogOffset, Position, QueueOffset};
+
+/// An append that was taken. Where its message stands is known at once; waiting tells when the promise holds.
+///
+/// Dropping it loses nothing but that knowledge.
+#[derive(Debug)]
+#[must_use = "the promise holds only once `wait` or `.await` has returned Ok; `forget` says that nobody waits"]
+pub struct Ack {
+    first: Appended,
+    /// The further ones of a batch.
+    rest: Vec<Appended>,
+    level: Level,
+    reached: Reached,
+    written: Arc<Watermark>,
+    store_host: SocketAddr,
+}
+
+/// Where one message of an append stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Its record's place in the log.
+    pub position: Position,
+    /// Its ordinal in its queue; 0 for prepared and rolled-back messages, which are not queued (spec 2.9).
+    pub queue_offset: QueueOffset,
+    /// The store time that its record carries.
+    pub stored: Timestamp,
+    /// The id under which RocketMQ's tools find it.
+    pub message_id: MessageId,
+}
+
+impl Ack {
+    pub(super) fn new(
+        first: Appended,
+        rest: Vec<Appended>,
+        level: Level,
+        reached: Reached,
+        written: &Arc<Watermark>,
+        store_host: SocketAddr,
+    ) -> Ack {
+        Ack { first, rest, level, reached, written: Arc::clone(written), store_host }
+    }
+
+    fn stored_one(&self, one: &Appended) -> Stored {
+        let Appended { position, queue_offset, stored } = *one;
+        let message_id = MessageId { host: self.store_host, offset: position.offset };
+        Stored { position, queue_offset, stored, message_id }
+    }
+
+    /// Where the record stands; of a batch, the first one.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.first.position
+    }
+
+    /// The message's ordinal in its queue; of a batch, the first one's.
+    #[must_use]
+    pub fn queue_offset(&self) -> QueueOffset {
+        self.first.queue_offset
+    }
+
+    /// The store time in the record; a batch has one for all.
+    #[must_use]
+    pub fn stored(&self) -> Timestamp {
+        self.first.stored
+    }
+
+    /// The id under which RocketMQ's tools find the message; of a batch, the first one.
+    #[must_use]
+    pub fn message_id(&self) -> MessageId {
+        self.stored_one(&self.first).message_id
+    }
+
+    /// All messages of the append, in order.
+    pub fn all(&self) -> impl Iterator<Item = Stored> {
+        std::iter::once(&self.first).chain(&self.rest).map(|one| self.stored_one(one))
+    }
+
+    /// Behind the last byte of the append.
+    #[must_use]
+    pub fn end(&self) -> LogOffset {
+        self.reached.place()
+    }
+
+    /// What is waited for.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        self.level
+    }
+
+    /// Whether the promise holds already.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.reached.is_reached()
+    }
+
+    /// Blocks until the promise holds.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] or [`Error::Closed`]: the outcome is *unknown*; the message may be there on reopening.
+    pub fn wait(&self) -> Result<()> {
+        self.reached.wait()
+    }
+
+    /// Blocks until the promise holds, at most as long as `limit`. May be called again.
+    ///
+    /// # Errors
+    /// [`Error::TimedOut`]: the outcome is *unknown*; the message is in the log and will normally reach the level
+    /// soon. Sending it again without a check by its unique key may store it twice (spec H36). Others as
+    /// [`Ack::wait`].
+    pub fn wait_timeout(&self, limit: Duration) -> Result<()> {
+        if self.reached.wait_timeout(limit)? {
+            return Ok(());
+        }
+        let lower = self.level == Level::Flushed && self.written.at() >= self.end();
+        Err(Error::TimedOut { end: self.end(), asked: self.level, reached: lower.then_some(Level::Written) })
+    }
+
+    /// One-way: nobody waits.
+    pub fn forget(self) {}
+}
+
+/// Resolves when the promise holds, under any runtime or none. Errors as [`Ack::wait`].
+impl Future for Ack {
+    type Output = Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+        Pin::new(&mut self.reached).poll(context)
+    }
+}

@@ -1,0 +1,440 @@
+//! What a user holds: [`Store`], [`Ack`], [`Options`].
+
+mod ack;
+mod keeper;
+mod open;
+mod options;
+
+use std::cell::Cell;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::commit_log::{Appended, CommitLog, Patience, Raw, Scan, Way};
+use crate::disk::{Disk, Lock};
+use crate::error::{Error, Level, Result};
+use crate::flush::{Decision, Flush, FlushPolicy, GroupCommit, Watermark};
+use crate::layout::Layout;
+use crate::message::{self, EncodeRules, Encoded, Message, Record};
+use crate::offset::LogOffset;
+use crate::recovery::RecoveryReport;
+use crate::segment::Care;
+use crate::sync::Mutex;
+use crate::worker::{self, Next, Worker};
+
+pub use ack::{Ack, Stored};
+use keeper::Keeper;
+use open::{Bells, Opened};
+pub use options::Options;
+
+thread_local! {
+    /// The buffer that the last append of this thread encoded into: no allocation per append.
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Longer buffers are not kept.
+const SCRATCH_BYTES: usize = 64 * 1024;
+
+/// A message store in one folder. Cheap to clone, shared between threads; the last clone that goes closes it.
+#[derive(Clone, Debug)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    log: Arc<CommitLog>,
+    policy: Arc<dyn FlushPolicy>,
+    clock: Arc<dyn Clock>,
+    keeper: Arc<Keeper>,
+    report: RecoveryReport,
+    rules: EncodeRules,
+    disk: Arc<dyn Disk>,
+    layout: Layout,
+    flusher_bell: Arc<worker::Bell>,
+    flusher: Worker,
+    janitor: Worker,
+    by_hand: bool,
+    /// The folder's lock; `None` once the store is closed.
+    lock: Mutex<Option<Box<dyn Lock>>>,
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("root", &self.layout.root()).finish_non_exhaustive()
+    }
+}
+
+/// Where a store's marks stand; see the crate's text for what they mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Marks {
+    /// The first byte that is still there.
+    pub first: LogOffset,
+    /// Up to here records were taken.
+    pub accepted: LogOffset,
+    /// Up to here bytes are in the page cache.
+    pub written: LogOffset,
+    /// Up to here a sync covers them.
+    pub flushed: LogOffset,
+    /// Up to here readers see them.
+    pub visible: LogOffset,
+    /// How many syncs of the log there were since it was opened.
+    pub syncs: u64,
+}
+
+impl Store {
+    /// Opens the store in `root`, or begins one; recovers if it must, and [`Store::recovery`] tells what happened.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] if anybody holds it; [`Error::Corrupt`] if it is damaged and the options refuse damage;
+    /// [`Error::InvalidOptions`], [`Error::Geometry`], [`Error::Foreign`] if options, files and path do not fit;
+    /// [`Error::Full`] and [`Error::Io`] as the disk says. In all cases but the last two nothing was changed.
+    pub fn open(root: impl AsRef<Path>, options: Options) -> Result<Store> {
+        let (flusher_bell, flusher_mail) = worker::bell();
+        let (janitor_bell, janitor_mail) = worker::bell();
+        let bells = Bells { flusher: Arc::clone(&flusher_bell), janitor: Arc::clone(&janitor_bell) };
+        let opened = open::open(root.as_ref(), &options, bells)?;
+        let Opened { log, keeper, report, checksum, lock, disk, layout } = opened;
+        let rules = EncodeRules {
+            store_host: options.store_host,
+            checksum,
+            max_body_bytes: options.max_message(),
+            born: options.clock.now(),
+        };
+        let flush = flusher_step(&log, &options.policy, &janitor_bell);
+        let care = janitor_step(&log, &keeper, &options.clock);
+        let (flusher, janitor) = if options.by_hand {
+            (
+                Worker::by_hand("sawlog-flusher", Arc::clone(&flusher_bell), flush),
+                Worker::by_hand("sawlog-janitor", janitor_bell, care),
+            )
+        } else {
+            let failed = |log: &Arc<CommitLog>| {
+                let log = Arc::clone(log);
+                move |error| drop(log.fail(error))
+            };
+            let bell = Arc::clone(&flusher_bell);
+            (
+                Worker::spawn("sawlog-flusher", bell, flusher_mail, flush, failed(&log))?,
+                Worker::spawn("sawlog-janitor", janitor_bell, janitor_mail, care, failed(&log))?,
+            )
+        };
+        let inner = Inner {
+            log,
+            policy: options.policy,
+            clock: options.clock,
+            keeper,
+            report,
+            rules,
+            disk,
+            layout,
+            flusher_bell,
+            flusher,
+            janitor,
+            by_hand: options.by_hand,
+            lock: Mutex::new(Some(lock)),
+        };
+        Ok(Store { inner: Arc::new(inner) })
+    }
+
+    /// What opening found and did.
+    #[must_use]
+    pub fn recovery(&self) -> &RecoveryReport {
+        &self.inner.report
+    }
+
+    /// Appends a message; the ack resolves when what the policy acknowledges holds. A message with `WAIT=false`
+    /// (spec 2.11) waits for [`Level::Written`] alone.
+    ///
+    /// May wait for a copy into the page cache and, rarely, for the next segment or for the window.
+    ///
+    /// # Errors
+    /// [`Error::InvalidMessage`], [`Error::Full`], [`Error::Io`]: nothing was stored, the store stands.
+    /// [`Error::Failed`], [`Error::Closed`]: the store takes no more.
+    pub fn append(&self, message: &Message) -> Result<Ack> {
+        self.inner.append(message, self.level_of(message), Patience::Waits)
+    }
+
+    /// The same at a level that the caller chooses, stronger or weaker than the policy and the message say.
+    ///
+    /// # Errors
+    /// As [`Store::append`].
+    pub fn append_with(&self, message: &Message, level: Level) -> Result<Ack> {
+        self.inner.append(message, level, Patience::Waits)
+    }
+
+    /// The same without ever waiting for the disk.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] where [`Store::append`] would wait for the window or for the next segment: nothing was
+    /// stored. Others as there.
+    pub fn try_append(&self, message: &Message) -> Result<Ack> {
+        self.inner.append(message, self.level_of(message), Patience::Busy)
+    }
+
+    /// Appends and waits. A lone producer runs the flush itself, without a hand-over between threads.
+    ///
+    /// # Errors
+    /// As [`Store::append`] and [`Ack::wait`].
+    pub fn append_and_wait(&self, message: &Message) -> Result<Stored> {
+        self.inner.append_and_wait(message, self.level_of(message))
+    }
+
+    /// Appends messages, of any topics and queues, under one lock: contiguous, all visible or none, one ack.
+    ///
+    /// After a crash a prefix of the batch may remain, because RocketMQ's format has no frame around a batch
+    /// (spec H33); what was acknowledged is whole. Together the records must fit into a segment and half the window.
+    ///
+    /// # Errors
+    /// As [`Store::append`]; none of them was stored then. An empty batch is [`Error::InvalidMessage`].
+    pub fn append_batch(&self, messages: &[Message]) -> Result<Ack> {
+        self.inner.append_batch(messages)
+    }
+
+    fn level_of(&self, message: &Message) -> Level {
+        let level = self.inner.policy.ack_when();
+        if level == Level::Flushed && !message.waits() { Level::Written } else { level }
+    }
+
+    /// Makes everything appended so far durable, and says up to where that is.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] if this or an earlier sync failed.
+    pub fn flush(&self) -> Result<LogOffset> {
+        self.inner.log.flush()
+    }
+
+    /// The record that begins at `at`.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] beyond the visible mark or before the first byte; [`Error::Corrupt`] if no valid record
+    /// begins there; [`Error::Io`].
+    pub fn record_at(&self, at: LogOffset) -> Result<Record> {
+        self.inner.log.record_at(at)
+    }
+
+    /// All records from `from` on, which must be a record's beginning, such as [`Marks::first`]. The iterator ends
+    /// at the visible mark and may be asked again when that has moved; an error in it stays.
+    #[must_use]
+    pub fn scan(&self, from: LogOffset) -> Scan {
+        self.inner.log.scan(from)
+    }
+
+    /// At most `max_bytes` raw bytes from `from` on, all of one segment, with their file and place in it: for a
+    /// broker's pull reply by `sendfile`, and for replication. Blank records between segments are part of them.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`]; [`Error::Io`].
+    pub fn raw(&self, from: LogOffset, max_bytes: u64) -> Result<Raw> {
+        self.inner.log.raw(from, max_bytes)
+    }
+
+    /// Where the marks stand.
+    #[must_use]
+    pub fn marks(&self) -> Marks {
+        let log = &self.inner.log;
+        // From the last to the first, so that the order holds in what is shown.
+        let flushed = log.flushed().at();
+        let visible = log.readable();
+        let written = log.written().at().max(flushed);
+        let accepted = log.accepted().max(written);
+        Marks { first: log.first(), accepted, written, flushed, visible, syncs: log.syncs() }
+    }
+
+    /// The mark below which everything is durable; wait for it or await it with [`Watermark::reach`].
+    #[must_use]
+    pub fn flushed(&self) -> &Arc<Watermark> {
+        self.inner.log.flushed()
+    }
+
+    /// The mark below which readers see everything.
+    #[must_use]
+    pub fn visible(&self) -> &Arc<Watermark> {
+        self.inner.log.visible()
+    }
+
+    /// Why the store takes no appends, if it has failed.
+    #[must_use]
+    pub fn failure(&self) -> Option<Error> {
+        self.inner.log.failure()
+    }
+
+    /// Flushes, ends the threads, says in the mark that the end was orderly, and gives the folder back. Other
+    /// clones can still read; their appends answer [`Error::Closed`]. Dropping the last clone does the same but
+    /// cannot report.
+    ///
+    /// # Errors
+    /// What the store had failed with, or what failed now: the next open recovers then. Closing twice is fine.
+    pub fn close(self) -> Result<()> {
+        self.inner.close()
+    }
+
+    /// One look of the flusher and one of the janitor, in the caller's thread, for stores opened
+    /// [`by_hand`](Options::by_hand). Says whether either has more to do at once.
+    #[cfg(any(test, feature = "sim"))]
+    pub fn step(&self) -> bool {
+        let flusher = self.inner.flusher.turn();
+        let janitor = self.inner.janitor.turn();
+        flusher == Next::Again || janitor == Next::Again
+    }
+}
+
+fn flusher_step(
+    log: &Arc<CommitLog>,
+    policy: &Arc<dyn FlushPolicy>,
+    janitor: &Arc<worker::Bell>,
+) -> Box<dyn FnMut() -> Next + Send> {
+    let commit = GroupCommit::new(Arc::clone(log), Arc::clone(policy));
+    let janitor = Arc::clone(janitor);
+    Box::new(move || {
+        let next = commit.step();
+        if next == Next::Again {
+            // The mark follows the flushed one.
+            janitor.ring_if_idle();
+        }
+        next
+    })
+}
+
+fn janitor_step(
+    log: &Arc<CommitLog>,
+    keeper: &Arc<Keeper>,
+    clock: &Arc<dyn Clock>,
+) -> Box<dyn FnMut() -> Next + Send> {
+    let (log, keeper, clock) = (Arc::clone(log), Arc::clone(keeper), Arc::clone(clock));
+    let mut ready = log.accepted();
+    Box::new(move || {
+        let care = if log.way() == Way::Staged { Care::Blocks } else { Care::Pages };
+        if log.failure().is_none() {
+            // What could not be made ahead is made when it is needed, and its failure is told to who needs it.
+            ready = log.segments().look_ahead(care, || log.accepted(), ready).unwrap_or(ready);
+        }
+        match keeper.keep(&log, clock.elapsed()) {
+            Ok(next) => next,
+            Err(error) => {
+                log.fail(error);
+                Next::Wait
+            }
+        }
+    })
+}
+
+impl Inner {
+    fn encode(&self, message: &Message) -> Result<Encoded> {
+        let rules = EncodeRules { born: self.clock.now(), ..self.rules };
+        message::encode(message, &rules, SCRATCH.take())
+    }
+
+    fn recycle(encoded: Encoded) {
+        let buf = encoded.into_buf();
+        if buf.capacity() <= SCRATCH_BYTES {
+            SCRATCH.set(buf);
+        }
+    }
+
+    fn push_one(&self, message: &Message, level: Level, patience: Patience) -> Result<(Appended, LogOffset)> {
+        let mut encoded = self.encode(message)?;
+        let mut appended = None;
+        let pushed =
+            self.log.push(std::slice::from_mut(&mut encoded), level, patience, |one| appended = Some(one));
+        Inner::recycle(encoded);
+        let end = pushed?;
+        // The log tells every record's place before it returns.
+        appended.map(|one| (one, end)).ok_or(Error::Closed)
+    }
+
+    fn ack(&self, first: Appended, rest: Vec<Appended>, level: Level, end: LogOffset) -> Ack {
+        let mark = match level {
+            Level::Written => self.log.written(),
+            Level::Flushed => self.log.flushed(),
+        };
+        Ack::new(first, rest, level, mark.reach(end), self.log.written(), self.rules.store_host)
+    }
+
+    fn append(&self, message: &Message, level: Level, patience: Patience) -> Result<Ack> {
+        let (appended, end) = self.push_one(message, level, patience)?;
+        self.wake_flusher(level);
+        Ok(self.ack(appended, Vec::new(), level, end))
+    }
+
+    fn append_and_wait(&self, message: &Message, level: Level) -> Result<Stored> {
+        let (appended, end) = self.push_one(message, level, Patience::Waits)?;
+        let ack = self.ack(appended, Vec::new(), level, end);
+        if !ack.is_done() {
+            if self.by_hand || self.would_flush() {
+                self.log.flush_if_nobody_does()?;
+            } else {
+                self.flusher_bell.ring();
+            }
+            ack.wait()?;
+        } else {
+            self.wake_flusher(level);
+        }
+        ack.all().next().ok_or(Error::Closed)
+    }
+
+    fn append_batch(&self, messages: &[Message]) -> Result<Ack> {
+        let mut encoded = Vec::with_capacity(messages.len());
+        for message in messages {
+            encoded.push(self.encode(message)?);
+        }
+        let weak = messages.iter().all(|m| !m.waits());
+        let level = if weak { Level::Written } else { self.policy.ack_when() };
+        let mut appended = Vec::with_capacity(messages.len());
+        if encoded.is_empty() {
+            return Err(Error::InvalidMessage("a batch without messages".into()));
+        }
+        let end = self.log.push(&mut encoded, level, Patience::Waits, |one| appended.push(one))?;
+        self.wake_flusher(level);
+        let first = appended.first().copied().ok_or(Error::Closed)?;
+        appended.remove(0);
+        Ok(self.ack(first, appended, level, end))
+    }
+
+    fn would_flush(&self) -> bool {
+        self.log.progress().is_some_and(|p| self.policy.decide(&p) == Decision::Flush)
+    }
+
+    /// Wakes the flusher if the policy has something to decide: always when it sleeps without a limit, and when it
+    /// would flush now. Records that go straight to the page cache ask it only when somebody wants a sync.
+    fn wake_flusher(&self, level: Level) {
+        if self.log.way() == Way::Direct && level == Level::Written {
+            self.flusher_bell.ring_if_idle();
+        } else if self.would_flush() {
+            self.flusher_bell.ring();
+        } else {
+            self.flusher_bell.ring_if_idle();
+        }
+    }
+
+    fn close(&self) -> Result<()> {
+        let mut lock = self.lock.lock();
+        if lock.is_none() {
+            return Ok(());
+        }
+        self.log.close();
+        let flushed = self.log.flush();
+        self.flusher.stop();
+        self.janitor.stop();
+        let done = flushed.and_then(|_| self.end_in_order());
+        // Nobody moves the marks any more: whoever still waits above them is told.
+        self.log.fail(Error::Closed);
+        *lock = None;
+        done
+    }
+
+    fn end_in_order(&self) -> Result<()> {
+        self.log.segments().drop_prepared()?;
+        self.keeper.close(&self.log)?;
+        let (abort, root) = (self.layout.abort(), self.layout.root());
+        self.disk.remove(&abort).map_err(|e| Error::io("removing", &abort, e))?;
+        self.disk.sync_dir(root).map_err(|e| Error::io("syncing the folder", root, e))
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Reported by `Store::close`; here nobody listens, and the next open finds out.
+        let _ = self.close();
+    }
+}

@@ -1,0 +1,192 @@
+//! Every knob, gathered; imported by `store/` alone.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::clock::{Clock, SystemClock};
+use crate::disk::Disk;
+use crate::error::{Error, Level, Result};
+use crate::flush::{AsyncFlush, FlushPolicy};
+use crate::message::Checksum;
+use crate::recovery::{OnDamage, OnProgress, RecoveryProgress};
+
+/// The least and the most that a segment may measure, in bytes: RocketMQ's positions in a file are 31-bit numbers.
+const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 64 * 1024..=(1 << 31) - 1;
+const DEFAULT_SEGMENT_BYTES: u64 = 1 << 30;
+const DEFAULT_MESSAGE_BYTES: u32 = 4 << 20;
+/// What a record may take besides its body (spec 2.8).
+const RECORD_EXTRA_BYTES: u64 = 65_536;
+/// How far the tail may run ahead of the disk. Under SYNC it bounds the staging buffer, under ASYNC what a power cut
+/// may cost; in both it makes rot provable.
+const SYNC_WINDOW_BYTES: u64 = 4 << 20;
+const ASYNC_WINDOW_BYTES: u64 = 256 << 20;
+
+/// How a store is opened. Setters never fail; [`Store::open`](crate::Store::open) looks at all of them once.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub(super) policy: Arc<dyn FlushPolicy>,
+    pub(super) readers_see: Option<Level>,
+    pub(super) checksum: Option<Checksum>,
+    pub(super) on_damage: OnDamage,
+    pub(super) on_recovery: Option<OnProgress>,
+    pub(super) max_message_bytes: Option<u32>,
+    pub(super) store_host: SocketAddr,
+    pub(super) verify_on_read: bool,
+    pub(super) segment_bytes: Option<u64>,
+    pub(super) disk: Option<Arc<dyn Disk>>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) by_hand: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            policy: Arc::new(AsyncFlush::default()),
+            readers_see: None,
+            checksum: None,
+            on_damage: OnDamage::default(),
+            on_recovery: None,
+            max_message_bytes: None,
+            store_host: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 10_911),
+            verify_on_read: true,
+            segment_bytes: None,
+            disk: None,
+            clock: Arc::new(SystemClock::new()),
+            by_hand: false,
+        }
+    }
+}
+
+impl Options {
+    /// All defaults.
+    #[must_use]
+    pub fn new() -> Options {
+        Options::default()
+    }
+
+    /// When the log is flushed and what an append waits for. Default: [`AsyncFlush`] with RocketMQ's numbers.
+    #[must_use]
+    pub fn flush(self, policy: impl FlushPolicy + 'static) -> Options {
+        Options { policy: Arc::new(policy), ..self }
+    }
+
+    /// What readers see. Default: what the policy acknowledges, so that nobody reads what a power cut may take back
+    /// under SYNC_FLUSH (promises rule 9; apache/rocketmq#8239).
+    #[must_use]
+    pub fn readers_see(self, level: Level) -> Options {
+        Options { readers_see: Some(level), ..self }
+    }
+
+    /// What the checksum of a record covers. Default: the whole record for a store that sawlog began or has written
+    /// with it before; the body alone, RocketMQ's own default, for a store taken over from a broker.
+    #[must_use]
+    pub fn checksum(self, checksum: Checksum) -> Options {
+        Options { checksum: Some(checksum), ..self }
+    }
+
+    /// What to do with a damaged log. Default: [`OnDamage::Refuse`].
+    #[must_use]
+    pub fn on_damage(self, on_damage: OnDamage) -> Options {
+        Options { on_damage, ..self }
+    }
+
+    /// Is told how far the scan at opening is, about every 64 MiB and at its end. Default: nobody.
+    #[must_use]
+    pub fn on_recovery(self, told: impl Fn(RecoveryProgress) + Send + Sync + 'static) -> Options {
+        Options { on_recovery: Some(OnProgress(Arc::new(told))), ..self }
+    }
+
+    /// The longest body, in bytes; a record may take 64 KiB more (RocketMQ's `maxMessageSize`, spec 2.8). A record
+    /// must also fit into a segment and, with others of its batch, into half the window. Range: `1 ..= 1 GiB`.
+    /// Default: 4 MiB.
+    #[must_use]
+    pub fn max_message_bytes(self, bytes: u32) -> Options {
+        Options { max_message_bytes: Some(bytes), ..self }
+    }
+
+    /// The address that stands in every record and in message ids. Default: 127.0.0.1:10911.
+    #[must_use]
+    pub fn store_host(self, host: SocketAddr) -> Options {
+        Options { store_host: host, ..self }
+    }
+
+    /// Whether checksums are verified on every read. Default: yes.
+    #[must_use]
+    pub fn verify_on_read(self, verify: bool) -> Options {
+        Options { verify_on_read: verify, ..self }
+    }
+
+    /// The length of a log segment's file, in bytes. Range: 64 KiB ..= 2 GiB − 1. It must agree with the files that
+    /// are there. Default: theirs; 1 GiB for a new store (`mappedFileSizeCommitLog`).
+    #[must_use]
+    pub fn segment_bytes(self, bytes: u64) -> Options {
+        Options { segment_bytes: Some(bytes), ..self }
+    }
+
+    /// The disk. Default: the mapped disk; the positioned one where the file system promises nothing by allocating.
+    #[must_use]
+    pub fn disk(self, disk: impl Disk + 'static) -> Options {
+        Options { disk: Some(Arc::new(disk)), ..self }
+    }
+
+    /// The clock. Default: the machine's.
+    #[must_use]
+    pub fn clock(self, clock: impl Clock + 'static) -> Options {
+        Options { clock: Arc::new(clock), ..self }
+    }
+
+    /// No threads: what they would do happens in [`Store::step`](crate::Store::step), or in the calls that wait for
+    /// it. For tests on the simulated disk, where the order of events must be the test's own.
+    #[cfg(any(test, feature = "sim"))]
+    #[must_use]
+    pub fn by_hand(self) -> Options {
+        Options { by_hand: true, ..self }
+    }
+
+    /// Looks at everything that can be wrong before a file is touched.
+    pub(super) fn check(&self) -> Result<()> {
+        let refuse = |why: String| Err(Error::InvalidOptions(why.into()));
+        if let Some(bytes) = self.segment_bytes.filter(|b| !SEGMENT_BYTES.contains(b)) {
+            let (least, most) = (SEGMENT_BYTES.start(), SEGMENT_BYTES.end());
+            return refuse(format!("segment_bytes is {bytes}, it must be within {least} and {most}"));
+        }
+        if let Some(bytes) = self.max_message_bytes.filter(|b| !(1..=1 << 30).contains(b)) {
+            return refuse(format!("max_message_bytes is {bytes}, it must be within 1 and {}", 1 << 30));
+        }
+        if let (Some(message), Some(segment)) = (self.max_message_bytes, self.segment_bytes)
+            && u64::from(message) >= segment
+        {
+            return refuse(format!("max_message_bytes {message} does not fit into segment_bytes {segment}"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn max_message(&self) -> u32 {
+        self.max_message_bytes.unwrap_or(DEFAULT_MESSAGE_BYTES)
+    }
+
+    /// The length of segments: that of the files, or of the options where there is no file.
+    pub(super) fn segment_bytes_for(&self, dir: &Path, files: Option<u64>) -> Result<u64> {
+        match (self.segment_bytes, files) {
+            (Some(expected), Some(found)) if expected != found => {
+                Err(Error::Geometry { path: dir.to_path_buf(), found, expected })
+            }
+            (_, Some(found)) if found > *SEGMENT_BYTES.end() => {
+                let expected = *SEGMENT_BYTES.end();
+                Err(Error::Geometry { path: dir.to_path_buf(), found, expected })
+            }
+            (_, Some(found)) => Ok(found),
+            (asked, None) => Ok(asked.unwrap_or(DEFAULT_SEGMENT_BYTES)),
+        }
+    }
+
+    /// The window: its base, and twice the longest record, because a roll adds as much as the record again.
+    pub(super) fn window_bytes(&self) -> u64 {
+        let base = match self.policy.ack_when() {
+            Level::Flushed => SYNC_WINDOW_BYTES,
+            Level::Written => ASYNC_WINDOW_BYTES,
+        };
+        base + 2 * (u64::from(self.max_message()) + RECORD_EXTRA_BYTES + 16)
+    }
+}

@@ -1,0 +1,78 @@
+//! Locks and the event that wakes a whole batch of threads with one system call.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+pub(crate) use parking_lot::{Mutex, MutexGuard, RwLock};
+
+/// Happens once; all who wait for it go on.
+///
+/// One futex word for a whole batch of waiters: waking costs one system call however many there are (speed.md §2).
+#[derive(Debug, Default)]
+pub(crate) struct Event {
+    happened: AtomicU32,
+}
+
+impl Event {
+    pub(crate) fn has_happened(&self) -> bool {
+        self.happened.load(Ordering::Acquire) != 0
+    }
+
+    pub(crate) fn set(&self) {
+        self.happened.store(1, Ordering::Release);
+        wake_all(&self.happened);
+    }
+
+    /// Waits until it happens, or until about `timeout` has passed; says whether it has happened. May also return
+    /// early without either: callers look and wait again.
+    pub(crate) fn wait(&self, timeout: Option<Duration>) -> bool {
+        if !self.has_happened() {
+            wait_for_change(&self.happened, 0, timeout);
+        }
+        self.has_happened()
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn wake_all(word: &AtomicU32) {
+    use rustix::thread::futex;
+    // The only error is a bad address, and a reference is none.
+    let _ = futex::wake(word, futex::Flags::PRIVATE, i32::MAX.unsigned_abs());
+}
+
+#[cfg(target_os = "linux")]
+fn wait_for_change(word: &AtomicU32, old: u32, timeout: Option<Duration>) {
+    use rustix::thread::futex;
+    let timeout = timeout.map(|d| futex::Timespec {
+        tv_sec: i64::try_from(d.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: d.subsec_nanos().into(),
+    });
+    // Changed already, interrupted, timed out: the caller looks again in every case.
+    let _ = futex::wait(word, futex::Flags::PRIVATE, old, timeout.as_ref());
+}
+
+#[cfg(not(target_os = "linux"))]
+mod elsewhere {
+    //! Where there is no futex: one lock and condition for the process; correct, with more waking than needed.
+    use super::{AtomicU32, Duration, Ordering};
+
+    static LOCK: parking_lot::Mutex<()> = parking_lot::Mutex::new(());
+    static CHANGED: parking_lot::Condvar = parking_lot::Condvar::new();
+
+    pub(super) fn wake_all(_: &AtomicU32) {
+        drop(LOCK.lock());
+        CHANGED.notify_all();
+    }
+
+    pub(super) fn wait_for_change(word: &AtomicU32, old: u32, timeout: Option<Duration>) {
+        let mut held = LOCK.lock();
+        if word.load(Ordering::Acquire) == old {
+            match timeout {
+                Some(d) => drop(CHANGED.wait_for(&mut held, d)),
+                None => CHANGED.wait(&mut held),
+            }
+        }
+    }
+}
+#[cfg(not(target_os = "linux"))]
+use elsewhere::{wait_for_change, wake_all};

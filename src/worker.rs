@@ -1,0 +1,207 @@
+//! A `step()` under one named thread with a mailbox: wake, stop, join; a panic is an error.
+//!
+//! The thread around a step is a few lines; without threads the same steps are called by hand, in an order that a
+//! test chooses, so that a failure replays exactly (house law 6).
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+
+use crate::error::Error;
+use crate::sync::Mutex;
+
+/// What a step wants next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// There may be more to do at once.
+    Again,
+    /// Nothing before this long, unless rung.
+    After(Duration),
+    /// Nothing until rung.
+    Wait,
+}
+
+const BUSY: u8 = 0;
+const RESTING: u8 = 1;
+const IDLE: u8 = 2;
+
+/// Wakes a worker. Cheap while the worker is awake.
+#[derive(Debug)]
+pub(crate) struct Bell {
+    mail: Sender<()>,
+    state: AtomicU8,
+    stop: AtomicBool,
+}
+
+impl Bell {
+    /// The worker looks again, whatever it is doing or waiting for.
+    pub(crate) fn ring(&self) {
+        match self.mail.try_send(()) {
+            // Full: a ring lies there that the worker has not heard yet; it will look after this call began.
+            Ok(()) | Err(TrySendError::Full(()) | TrySendError::Disconnected(())) => {}
+        }
+    }
+
+    /// The same if the worker waits without a limit; one load otherwise. The caller changed what the step looks at
+    /// by a sequentially consistent store before, and the worker looks once more after it has said that it is idle.
+    pub(crate) fn ring_if_idle(&self) {
+        if self.state.load(Ordering::SeqCst) == IDLE {
+            self.ring();
+        }
+    }
+}
+
+type Step = Box<dyn FnMut() -> Next + Send>;
+
+/// One worker; it stops when told to, and is joined when dropped.
+pub(crate) struct Worker {
+    name: &'static str,
+    bell: Arc<Bell>,
+    step: Arc<Mutex<Step>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// A bell before its worker exists, so that those who ring can be made first.
+pub(crate) fn bell() -> (Arc<Bell>, Receiver<()>) {
+    let (mail, heard) = bounded(1);
+    (Arc::new(Bell { mail, state: AtomicU8::new(BUSY), stop: AtomicBool::new(false) }), heard)
+}
+
+impl Worker {
+    /// A worker without a thread: its step runs in [`Worker::turn`] alone.
+    pub(crate) fn by_hand(name: &'static str, bell: Arc<Bell>, step: Step) -> Worker {
+        Worker { name, bell, step: Arc::new(Mutex::new(step)), thread: Mutex::new(None) }
+    }
+
+    /// A worker with a thread of its own. If a step panics the thread ends and `failed` gets the error.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the system gives no thread.
+    pub(crate) fn spawn(
+        name: &'static str,
+        bell: Arc<Bell>,
+        heard: Receiver<()>,
+        step: Step,
+        failed: impl Fn(Error) + Send + 'static,
+    ) -> Result<Worker, Error> {
+        let worker = Worker::by_hand(name, Arc::clone(&bell), step);
+        let step = Arc::clone(&worker.step);
+        let thread = std::thread::Builder::new()
+            .name(name.into())
+            .spawn(move || {
+                let run = catch_unwind(AssertUnwindSafe(|| run(&bell, &heard, &step)));
+                if let Err(panic) = run {
+                    failed(Error::Panicked { worker: name, message: message_of(&*panic) });
+                }
+            })
+            .map_err(|e| Error::io("starting the thread", name.as_ref(), e))?;
+        *worker.thread.lock() = Some(thread);
+        Ok(worker)
+    }
+
+    /// Runs one step in the caller's thread.
+    pub(crate) fn turn(&self) -> Next {
+        (self.step.lock())()
+    }
+
+    /// Tells the thread to stop after the step it is in, and waits for that.
+    pub(crate) fn stop(&self) {
+        self.bell.stop.store(true, Ordering::SeqCst);
+        self.bell.ring();
+        let thread = self.thread.lock().take();
+        // A worker may be the last owner of what it works for, and end up here itself.
+        if let Some(thread) = thread.filter(|t| t.thread().id() != std::thread::current().id()) {
+            // A panic was reported by the thread itself.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn run(bell: &Bell, heard: &Receiver<()>, step: &Mutex<Step>) {
+    while !bell.stop.load(Ordering::SeqCst) {
+        let first = (step.lock())();
+        let (state, rest) = match first {
+            Next::Again => continue,
+            Next::After(rest) => (RESTING, Some(rest)),
+            Next::Wait => (IDLE, None),
+        };
+        bell.state.store(state, Ordering::SeqCst);
+        // Whoever changed something after the step looked, but before it said that it rests, did not ring.
+        let again = match rest {
+            None => (step.lock())() != Next::Wait,
+            Some(_) => false,
+        };
+        if !again && !bell.stop.load(Ordering::SeqCst) {
+            let _ = match rest {
+                Some(rest) => heard.recv_timeout(rest).is_ok(),
+                None => heard.recv().is_ok(),
+            };
+        }
+        bell.state.store(BUSY, Ordering::SeqCst);
+    }
+}
+
+fn message_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "unknown panic".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicU64;
+    use std::sync::mpsc;
+
+    #[test]
+    fn a_ring_wakes_a_waiting_worker_every_time() {
+        let (bell, heard) = bell();
+        let wanted = Arc::new(AtomicU64::new(0));
+        let (done, seen) = mpsc::channel();
+        let look = Arc::clone(&wanted);
+        let mut last = 0;
+        let step = Box::new(move || {
+            let now = look.load(Ordering::SeqCst);
+            if now == last {
+                return Next::Wait;
+            }
+            last = now;
+            let _ = done.send(now);
+            Next::Again
+        });
+        let worker = Worker::spawn("test", Arc::clone(&bell), heard, step, |_| {}).unwrap();
+        for n in 1..=1000 {
+            wanted.store(n, Ordering::SeqCst);
+            bell.ring_if_idle();
+            assert_eq!(seen.recv(), Ok(n));
+        }
+        worker.stop();
+    }
+
+    #[test]
+    fn a_panic_in_a_step_is_an_error_that_names_the_worker() {
+        let (bell, heard) = bell();
+        let (failed, seen) = mpsc::channel();
+        let step = Box::new(|| panic!("it broke"));
+        let worker = Worker::spawn("test", bell, heard, step, move |e| failed.send(e).unwrap()).unwrap();
+        let error = seen.recv().unwrap();
+        assert!(matches!(error, Error::Panicked { worker: "test", message } if message == "it broke"));
+        worker.stop();
+    }
+}

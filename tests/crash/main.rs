@@ -1,0 +1,15 @@
+//! Does it keep its promise? Power cuts, faults, killed processes, and the one suite that every disk passes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    missing_docs,
+    reason = "tests may stop at the first surprise"
+)]
+
+mod conformance;
+mod real_disks;
