@@ -215,6 +215,10 @@ pub(super) fn part_of(change: &Change, seed: u64) -> Option<Change> {
             let done = rng.below_len(bytes.len() + 1);
             Some(Change::Write { id: *id, offset: *offset, bytes: bytes.slice(..done) })
         }
+        Change::Append { id, bytes } => {
+            let done = rng.below_len(bytes.len() + 1);
+            Some(Change::Append { id: *id, bytes: bytes.slice(..done) })
+        }
         Change::Create { path, id, len, .. } if rng.coin() => {
             // The name comes first, then the length, then the blocks.
             let len = if rng.coin() { rng.below(*len) } else { 0 };

@@ -150,11 +150,18 @@ fn a_lock_is_held_once_and_falls_with_its_holder_or_process() {
     let held = disk.lock(p("/lock")).unwrap();
     assert_eq!(bytes(&disk, "/lock"), b"lock");
     assert_eq!(kind(disk.clone().lock(p("/lock"))), io::ErrorKind::WouldBlock);
+    assert_eq!(kind(disk.open(p("/lock"), Access::Read)), io::ErrorKind::WouldBlock);
     assert!(disk.kill().lock(p("/lock")).is_ok());
     assert!(disk.power_cut(0, Survivors::Everything).lock(p("/lock")).is_ok());
     drop(held);
     assert!(disk.lock(p("/lock")).is_ok());
     assert_eq!(kind(disk.lock(p("/no/lock"))), io::ErrorKind::NotFound);
+    disk.import([("/empty", ""), ("/other", "another word")]).unwrap();
+    drop((disk.lock(p("/empty")).unwrap(), disk.lock(p("/other")).unwrap()));
+    assert_eq!(
+        (bytes(&disk, "/empty"), bytes(&disk, "/other")),
+        (b"lock".to_vec(), b"another word".to_vec())
+    );
 }
 
 #[test]

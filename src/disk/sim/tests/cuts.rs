@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::super::state::Change;
 use super::*;
 
 #[test]
@@ -14,6 +15,21 @@ fn a_sync_covers_only_what_was_written_before_it() {
     assert_eq!(bytes(&disk.power_cut(3, Survivors::Nothing), "/s/a"), b"safe\0\0\0\0");
     assert_eq!(bytes(&disk.power_cut(3, Survivors::Everything), "/s/a"), b"safelate");
     assert_eq!(bytes(&disk, "/s/a"), b"safelate", "the disk itself goes on");
+}
+
+#[test]
+fn a_sync_leaves_out_what_was_written_while_it_ran() {
+    let disk = SimDisk::new();
+    let file = synced(&disk, "/a", 4);
+    file.write_at(0, b"ab").unwrap();
+    let began = disk.inner().state.changes;
+    file.write_at(1, b"XY").unwrap();
+    let id = disk.inner().state.names.file(p("/a")).unwrap();
+    disk.inner().commit(None, Change::Sync { id, upto: began });
+    assert_eq!(bytes(&disk.power_cut(0, Survivors::Nothing), "/a"), b"ab\0\0");
+    assert_eq!(bytes(&disk.power_cut(0, Survivors::Everything), "/a"), b"aXY\0");
+    file.sync().unwrap();
+    assert_eq!(bytes(&disk.power_cut(0, Survivors::Nothing), "/a"), b"aXY\0");
 }
 
 #[test]
