@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 /// A fresh folder under `SAWLOG_BENCH_DIR`, or under the system's temporary folder. Warns on a memory file system,
 /// where a sync is free and the figures say nothing.
-pub fn folder() -> TempDir {
+pub(crate) fn folder() -> TempDir {
     let parent = std::env::var_os("SAWLOG_BENCH_DIR").map_or_else(std::env::temp_dir, Into::into);
     let disk = sawlog::disk::default_for(&parent);
     match disk.describe(&parent) {
@@ -24,7 +24,7 @@ pub fn folder() -> TempDir {
 }
 
 /// Bodies of `len` pseudo-random bytes, made beforehand.
-pub fn bodies(len: usize) -> Vec<Bytes> {
+pub(crate) fn bodies(len: usize) -> Vec<Bytes> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut word = || {
         state ^= state << 13;
@@ -37,7 +37,7 @@ pub fn bodies(len: usize) -> Vec<Bytes> {
 }
 
 /// The least that one durable append can be: write at the end of a file whose blocks were written before, sync.
-pub struct PlainLoop {
+pub(crate) struct PlainLoop {
     file: File,
     at: u64,
 }
@@ -45,7 +45,7 @@ pub struct PlainLoop {
 impl PlainLoop {
     const BYTES: u64 = 64 << 20;
 
-    pub fn new(folder: &Path) -> PlainLoop {
+    pub(crate) fn new(folder: &Path) -> PlainLoop {
         let path = folder.join("plain");
         let file = OpenOptions::new().create_new(true).read(true).write(true).open(path).expect("a file");
         let zeros = vec![0; 64 * 1024];
@@ -56,7 +56,7 @@ impl PlainLoop {
         PlainLoop { file, at: 0 }
     }
 
-    pub fn append(&mut self, body: &[u8]) {
+    pub(crate) fn append(&mut self, body: &[u8]) {
         if self.at + body.len() as u64 > Self::BYTES {
             self.at = 0;
         }
