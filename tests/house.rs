@@ -21,6 +21,9 @@ mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sawlog::clock::Timestamp;
+use sawlog::message::{Checksum, EncodeRules, encode};
+use sawlog::{LogOffset, Message, QueueOffset};
 use source::{Source, Tree};
 
 const MOST_LINES: usize = 500;
@@ -423,6 +426,25 @@ fn exceptions_are_expected_and_never_just_allowed() {
 fn an_allowed_exception_is_found() {
     let text = "#[expect(dead_code, reason = \"x\")]\nfn allowed() {}\n#[allow(dead_code)]\nfn f() {}";
     finds(exceptions, &[("offset.rs", text)], &["src/offset.rs:3"]);
+}
+
+#[test]
+fn the_example_in_the_format_document_is_what_we_write() {
+    let message =
+        Message::new("orders", "paid").tag("vip").key("order-42").born(Timestamp(1_700_000_000_000));
+    let store_host = "127.0.0.1:10911".parse().unwrap();
+    let rules =
+        EncodeRules { store_host, checksum: Checksum::Record, max_body_bytes: 4 << 20, born: Timestamp(0) };
+    let mut encoded = encode(&message, &rules, Vec::new()).unwrap();
+    let bytes = encoded.stamp(LogOffset(0), QueueOffset(0), Timestamp(1_700_000_000_123));
+    let rows = bytes.chunks(16).enumerate().map(|(i, row)| {
+        let hex: Vec<_> = row.iter().map(|b| format!("{b:02X}")).collect();
+        format!(" {i:X}0  {}   ", hex.join(" "))
+    });
+    let document = include_str!("../FORMAT.md");
+    for row in rows {
+        assert!(document.contains(&row), "FORMAT.md lacks the row {row}");
+    }
 }
 
 #[test]
