@@ -221,7 +221,8 @@ fn doors(tree: &Tree) -> Breaches {
         if file.room() == "disk" || file.path == "clock.rs" {
             continue;
         }
-        let mut lines = file.lines_using_std(&["std", "fs"]);
+        // The tool may hold a file that is no part of a store, such as a pipe; clippy keeps it from opening one.
+        let mut lines = if file.is_tool() { Vec::new() } else { file.lines_using_std(&["std", "fs"]) };
         lines.extend(file.lines_using_std(&["std", "thread", "sleep"]));
         for call in ["SystemTime::now", "Instant::now", "thread::sleep"] {
             lines.extend(file.lines_with(call));
@@ -245,6 +246,8 @@ fn a_back_door_is_found() {
                fn g() -> Instant { Instant::now() }\nfn h() { std::thread::sleep(d) }\nfn i() { SystemTime::now() }";
     let places: Vec<_> = (1..=6).map(|line| format!("src/worker.rs:{line}")).collect();
     finds(doors, &[("worker.rs", bad), ("disk/os.rs", bad), ("clock.rs", bad)], &borrowed(&places));
+    let tool = "use std::fs::File;\nfn f() { Instant::now() }";
+    finds(doors, &[("bin/sawlog/main.rs", tool)], &["src/bin/sawlog/main.rs:2"]);
     finds(
         doors,
         &[("worker.rs", "use std::{io, thread};\nfn f() { thread::park() }\nfn my_thread::sleepy() {}")],
