@@ -147,7 +147,6 @@ impl MarkFile {
     ///
     /// # Errors
     /// [`Error::Io`]; the damaged mark is still there then, or the empty one already is.
-    #[cfg_attr(not(test), expect(dead_code, reason = "opening does not mend a damaged mark yet"))]
     pub(crate) fn start_anew(disk: &dyn Disk, dir: &Path) -> Result<MarkFile> {
         let path = dir.join(NAME);
         let file = create(disk, dir, |new| disk.replace(new, &path))?;
