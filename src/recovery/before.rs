@@ -55,19 +55,8 @@ impl Before {
     pub(crate) fn read(disk: &dyn Disk, layout: &Layout, on_damage: OnDamage) -> Result<Before> {
         let own = layout.own();
         let mut side_damage = Vec::new();
-        let mut spared = |damage: Error| match damage {
-            Error::Corrupt(damage) if on_damage == OnDamage::FirstBroken => {
-                side_damage.push(damage);
-                Ok(None)
-            }
-            other => Err(other),
-        };
-        let mut mark_is_bad = false;
-        let mark = MarkFile::read(disk, &own).or_else(|damage| {
-            mark_is_bad = true;
-            spared(damage)
-        })?;
-        let ranges = Ranges::load(disk, &own).or_else(spared)?;
+        let (mark, mark_is_bad) = spare(MarkFile::read(disk, &own), on_damage, &mut side_damage)?;
+        let (ranges, _) = spare(Ranges::load(disk, &own), on_damage, &mut side_damage)?;
         let (snapshot, damaged) = Snapshot::load_or_none(disk, &own)?;
         side_damage.extend(damaged);
         let abort = read_small(disk, &layout.abort(), ABORT_BYTES)?.map(|text| parse_abort(&text));
@@ -93,6 +82,21 @@ impl Before {
             Some(mark) if self.is_ours() => mark.state == State::Closed,
             _ => self.abort.is_none(),
         }
+    }
+}
+
+/// What was read of a file of our own, and whether that is damaged and must be done without.
+fn spare<T>(
+    read: Result<Option<T>>,
+    on_damage: OnDamage,
+    side_damage: &mut Vec<Corruption>,
+) -> Result<(Option<T>, bool)> {
+    match read {
+        Err(Error::Corrupt(damage)) if on_damage == OnDamage::FirstBroken => {
+            side_damage.push(damage);
+            Ok((None, true))
+        }
+        other => other.map(|found| (found, false)),
     }
 }
 
