@@ -156,6 +156,7 @@ fn unescape(field: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::default_for;
 
     #[test]
     fn blocks_are_trusted_on_ext4_xfs_and_memory_alone() {
