@@ -1,5 +1,5 @@
 //! The `sawlog` tool: `sawlog bench` does the whole main job of the store on a disk of yours, and checks every byte.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool talks to its user")]
+#![expect(clippy::print_stderr, reason = "a tool talks to its user")]
 
 mod bench;
 mod failure;
