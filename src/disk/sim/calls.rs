@@ -25,6 +25,9 @@ impl Disk for SimDisk {
     fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn DiskFile>> {
         let path = absolute(path);
         let mut inner = self.enter(OpKind::Open, &path, None)?;
+        if inner.locked.contains(&path) {
+            return err(io::ErrorKind::WouldBlock, &path, "a lock is held on it");
+        }
         self.handle(&mut inner, path, access)
     }
 
@@ -110,10 +113,17 @@ impl Disk for SimDisk {
         if inner.locked.contains(&path) {
             return err(io::ErrorKind::WouldBlock, &path, "the lock is held");
         }
-        if inner.state.names.file(&path).is_none() {
-            let content = Bytes::from_static(b"lock");
-            let id = create(&mut inner, OpKind::Lock, &path, 4, Reserve::Sparse)?;
-            inner.commit(Some((OpKind::Lock, &path)), Change::Write { id, offset: 0, bytes: content });
+        let id = match inner.state.names.file(&path) {
+            Some(id) => id,
+            None => create(&mut inner, OpKind::Lock, &path, 0, Reserve::Sparse)?,
+        };
+        // Empty: new, or left by a process that died before it wrote the word.
+        if inner.state.files.get(&id).is_some_and(|file| file.len == 0) {
+            if !inner.state.has_room(1) {
+                return err(io::ErrorKind::StorageFull, &path, "no room");
+            }
+            let call = Some((OpKind::Lock, &path));
+            inner.commit(call, Change::Append { id, bytes: Bytes::from_static(b"lock") });
         }
         inner.locked.insert(path.clone());
         Ok(Box::new(SimLock::new(self.clone(), path)))

@@ -28,7 +28,7 @@ impl Rng {
 
     /// True in `hits` of 16 cases.
     pub(super) fn sixteenths(&mut self, hits: u64) -> bool {
-        self.below(16) < hits
+        self.draw() >> 60 < hits
     }
 
     pub(super) fn coin(&mut self) -> bool {

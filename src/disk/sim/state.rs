@@ -29,6 +29,11 @@ pub(super) enum Change {
         offset: u64,
         bytes: Bytes,
     },
+    /// A write at the end, which moves: of the lock file alone, all other lengths are fixed.
+    Append {
+        id: FileId,
+        bytes: Bytes,
+    },
     Reserve {
         id: FileId,
     },
@@ -110,6 +115,11 @@ impl State {
                 self.names.change(now, None, Some((path, *id)));
             }
             Change::Write { id, offset, bytes } => self.with(*id, |file| file.write(now, *offset, bytes)),
+            Change::Append { id, bytes } => self.with(*id, |file| {
+                let end = file.len;
+                file.len = end.saturating_add(len_u64(bytes.len()));
+                file.write(now, end, bytes);
+            }),
             Change::Reserve { id } => self.with(*id, |file| file.blocks = true),
             Change::Sync { id, upto } => self.with(*id, |file| file.sync(*upto)),
             Change::FailedSync { id, upto, revert_seed } => {
