@@ -12,4 +12,9 @@
 )]
 
 mod conformance;
+mod power_cut;
 mod real_disks;
+mod stories;
+
+#[path = "../support/mod.rs"]
+mod support;
