@@ -39,6 +39,11 @@ impl Layout {
         self.root.join("checkpoint")
     }
 
+    /// RocketMQ's consume queues, which it derives from the log.
+    pub(crate) fn consume_queues(&self) -> PathBuf {
+        self.root.join("consumequeue")
+    }
+
     /// Our own folder; RocketMQ looks at none of it.
     pub(crate) fn own(&self) -> PathBuf {
         self.root.join("sawlog")

@@ -111,6 +111,7 @@ impl Worker {
     }
 
     /// Runs one step in the caller's thread.
+    #[cfg(any(test, feature = "sim"))]
     pub(crate) fn turn(&self) -> Next {
         (self.step.lock())()
     }

@@ -6,6 +6,7 @@
 //!
 //! Errors pass through as `io::Error`; the caller adds what it was doing and where.
 
+mod choice;
 mod folder;
 mod host;
 mod lock;
@@ -21,7 +22,7 @@ use bytes::Bytes;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
 
-pub use host::default_for;
+pub use choice::default_for;
 pub use mapped::MappedDisk;
 pub use os::OsDisk;
 

@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn joined_checksums_equal_the_checksum_of_the_whole() {
-        let bytes: Vec<u8> = (0..100_000_u32).map(|n| (n.wrapping_mul(n) >> 7) as u8).collect();
+        let bytes: Vec<u8> = (0..100_000_u32).map(|n| n.wrapping_mul(n).to_be_bytes()[2]).collect();
         for (at, len) in [(88, 1), (88, 4), (112, 99_888), (0, 17), (50_000, 0), (1, 65_536), (88, 1023)] {
             let whole = &bytes[..at + len];
             let tail = Tail::new(at, u32::try_from(len).unwrap(), crc32fast::hash(&whole[at..]));

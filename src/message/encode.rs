@@ -60,8 +60,10 @@ enum Trailer {
     Joined(Tail),
 }
 
-/// From this tail length on, joining checksums takes less time inside the lock than one pass over the record.
-const JOIN_FROM_BYTES: u32 = 1024;
+/// From this tail length on checksums are joined. Inside the lock that takes some 50 ns at any length, where one pass
+/// takes 50 ns at 1 KiB, 60 at 2 KiB and 110 at 4 KiB; outside it costs a multiplication of 30 ns for each bit set in
+/// the length, so it must gain something.
+const JOIN_FROM_BYTES: u32 = 4096;
 
 /// The checked lengths and the fitting parts of a record about to be written.
 struct Plan<'a> {
@@ -160,9 +162,9 @@ impl<'a> Plan<'a> {
         Topic::check(&message.topic)?;
         let queue_id = message.queue_id;
         if i32::try_from(queue_id).is_err() {
-            return Err(too_large("the queue id", u64::from(queue_id), u64::from(i32::MAX.unsigned_abs())));
+            return Err(too_large("queue id", u64::from(queue_id), u64::from(i32::MAX.unsigned_abs())));
         }
-        let body_len = at_most("the body, in bytes,", message.body.len(), rules.max_body_bytes)?;
+        let body_len = at_most("bytes of body", message.body.len(), rules.max_body_bytes)?;
 
         let record = rules.checksum == Checksum::Record;
         let mut properties = Cow::Borrowed(message.properties.as_bytes());
@@ -175,7 +177,7 @@ impl<'a> Plan<'a> {
         let properties_len =
             properties.len().saturating_add(usize::from(separator)).saturating_add(trailer_len);
         let properties_len = at_most(
-            "the properties, in bytes with separator and checksum,",
+            "bytes of properties, separator and checksum included",
             properties_len,
             MAX_PROPERTIES_BYTES,
         )?;
@@ -202,7 +204,7 @@ impl<'a> Plan<'a> {
             properties_len: u16::try_from(properties_len).unwrap_or_default(),
             v2,
             body_at: FIXED_BYTES - 3 + hosts_extra,
-            total: total.ok_or_else(|| too_large("the record, in bytes,", parts, u64::from(limit)))?,
+            total: total.ok_or_else(|| too_large("bytes of record", parts, u64::from(limit)))?,
         })
     }
 }
@@ -213,7 +215,7 @@ fn at_most(what: &str, len: usize, limit: u32) -> Result<u32> {
 }
 
 fn too_large(what: &str, found: u64, limit: u64) -> Error {
-    Error::InvalidMessage(format!("{what} is {found}, the limit is {limit}").into())
+    Error::InvalidMessage(format!("{what}: {found}, the limit is {limit}").into())
 }
 
 impl Encoded {

@@ -59,7 +59,7 @@ impl<'a> Reader<'a> {
     /// The next `N` bytes.
     pub(super) fn take<const N: usize>(&mut self) -> Result<[u8; N], Damage> {
         self.parts = self.parts.saturating_add(N as u64);
-        let (taken, rest) = self.rest.split_first_chunk().ok_or(self.size())?;
+        let (taken, rest) = self.rest.split_first_chunk().ok_or_else(|| self.size())?;
         self.rest = rest;
         Ok(*taken)
     }
@@ -67,7 +67,7 @@ impl<'a> Reader<'a> {
     /// The next `len` bytes.
     pub(super) fn slice(&mut self, len: u32) -> Result<&'a [u8], Damage> {
         self.parts = self.parts.saturating_add(u64::from(len));
-        let (taken, rest) = self.rest.split_at_checked(len as usize).ok_or(self.size())?;
+        let (taken, rest) = self.rest.split_at_checked(len as usize).ok_or_else(|| self.size())?;
         self.rest = rest;
         Ok(taken)
     }
@@ -88,11 +88,7 @@ impl<'a> Reader<'a> {
             IpAddr::V4(Ipv4Addr::from(self.take::<4>()?))
         };
         let port = self.i32()?;
-        match u16::try_from(port) {
-            Ok(port) => Ok(SocketAddr::new(ip, port)),
-            Err(_) if port < 0 => Err(Damage::Negative { field: "port of a host" }),
-            Err(_) => Err(Damage::Negative { field: "room above the port of a host (it is beyond 65535)" }),
-        }
+        u16::try_from(port).map(|port| SocketAddr::new(ip, port)).map_err(|_| Damage::BadPort { port })
     }
 
     /// All bytes must have been read: the size equation (spec 2.1).

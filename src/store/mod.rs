@@ -55,6 +55,7 @@ struct Inner {
     flusher: Worker,
     janitor: Worker,
     by_hand: bool,
+    abort_was_there: bool,
     /// The folder's lock; `None` once the store is closed.
     lock: Mutex<Option<Box<dyn Lock>>>,
 }
@@ -94,7 +95,7 @@ impl Store {
         let (janitor_bell, janitor_mail) = worker::bell();
         let bells = Bells { flusher: Arc::clone(&flusher_bell), janitor: Arc::clone(&janitor_bell) };
         let opened = open::open(root.as_ref(), &options, bells)?;
-        let Opened { log, keeper, report, checksum, lock, disk, layout } = opened;
+        let Opened { log, keeper, report, checksum, abort_was_there, lock, disk, layout } = opened;
         let rules = EncodeRules {
             store_host: options.store_host,
             checksum,
@@ -132,6 +133,7 @@ impl Store {
             flusher,
             janitor,
             by_hand: options.by_hand,
+            abort_was_there,
             lock: Mutex::new(Some(lock)),
         };
         Ok(Store { inner: Arc::new(inner) })
@@ -428,9 +430,23 @@ impl Inner {
     fn end_in_order(&self) -> Result<()> {
         self.log.segments().drop_prepared()?;
         self.keeper.close(&self.log)?;
+        if self.broker_must_rebuild()? {
+            return Ok(());
+        }
         let (abort, root) = (self.layout.abort(), self.layout.root());
         self.disk.remove(&abort).map_err(|e| Error::io("removing", &abort, e))?;
         self.disk.sync_dir(root).map_err(|e| Error::io("syncing the folder", root, e))
+    }
+}
+
+impl Inner {
+    /// A broker's consume queues lie there and lag behind the log. Finding an abort mark, the broker derives them
+    /// again from what it scans; without one it would number the next messages wrongly (spec H6, H28).
+    fn broker_must_rebuild(&self) -> Result<bool> {
+        let queues = self.layout.consume_queues();
+        let there = self.disk.entry(&queues).map_err(|e| Error::io("looking at", &queues, e))?.is_some();
+        let moved = self.log.accepted() != self.report.log_end || !self.report.cuts.is_empty();
+        Ok(there && (moved || self.abort_was_there))
     }
 }
 
