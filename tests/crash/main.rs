@@ -14,6 +14,7 @@
 mod conformance;
 mod power_cut;
 mod real_disks;
+mod recovery_cut;
 mod stories;
 
 #[path = "../support/mod.rs"]

@@ -22,7 +22,7 @@ const LEAST_IMAGES: u64 = 20_000;
 
 /// How the machine or the process stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Stop {
+pub(crate) enum Stop {
     Cut(Survivors),
     CutWithin(Survivors),
     Kill,
@@ -35,17 +35,17 @@ impl Stop {
         cuts.chain([Stop::Kill, Stop::KillWithin])
     }
 
-    fn loses_power(self) -> bool {
+    pub(crate) fn loses_power(self) -> bool {
         matches!(self, Stop::Cut(_) | Stop::CutWithin(_))
     }
 }
 
 /// One image: which workload, stopped where and how. Its text is what `SAWLOG_IMAGE` takes.
 #[derive(Clone, Copy, Debug)]
-struct Image {
-    workload: u64,
-    operation: usize,
-    stop: Stop,
+pub(crate) struct Image {
+    pub(crate) workload: u64,
+    pub(crate) operation: usize,
+    pub(crate) stop: Stop,
 }
 
 impl fmt::Display for Image {
@@ -63,12 +63,12 @@ impl Image {
         Some(Image { workload, operation, stop })
     }
 
-    fn seed(&self) -> u64 {
+    pub(crate) fn seed(&self) -> u64 {
         let stop = Stop::all().position(|stop| stop == self.stop).unwrap() as u64;
         Dice::part(Dice::part(self.workload, self.operation as u64), stop)
     }
 
-    fn of(&self, replay: &Replay) -> SimDisk {
+    pub(crate) fn of(&self, replay: &Replay) -> SimDisk {
         match self.stop {
             Stop::Cut(model) => replay.power_cut(self.seed(), model),
             Stop::CutWithin(model) => replay.power_cut_within(self.seed(), model),
@@ -78,7 +78,7 @@ impl Image {
     }
 
     /// What must be there: after a power cut all that was acknowledged as flushed, after a kill all as written.
-    fn promised(&self, log: &Expected) -> LogOffset {
+    pub(crate) fn promised(&self, log: &Expected) -> LogOffset {
         let by = self.operation;
         match self.stop.loses_power() {
             true => log.end_of_last(|t| t.flushed.is_by(by)),

@@ -40,3 +40,23 @@ fn a_segment_whose_name_was_not_durable_when_the_process_died_is_not_lost_later(
     let third = open(&killed.power_cut(1, Survivors::Nothing), true);
     assert_eq!(bodies(&third), [b"promised"]);
 }
+
+/// A new store was cut, at its first open, between its first segment and its first mark. The next open took the empty
+/// segment for a broker's, said so, and from then on wrote records without the record checksum, for good.
+#[test]
+fn a_new_store_whose_first_open_was_cut_is_no_brokers() {
+    let disk = SimDisk::recording();
+    let first = open(&disk, true);
+    let mut replay = disk.replay();
+    drop(first);
+    loop {
+        let store = open(&replay.power_cut(1, Survivors::Everything), true);
+        assert!(!store.recovery().foreign_writer, "before {:?}", replay.next_op());
+        store.append_and_wait(&Message::new("orders", "checked")).unwrap();
+        let record = store.record_at(LogOffset(0)).unwrap();
+        assert!(record.message.properties.find("__CRC32#").is_some(), "before {:?}", replay.next_op());
+        if replay.step().is_none() {
+            break;
+        }
+    }
+}
