@@ -1,7 +1,8 @@
 //! Does what the plan says, in an order that may stop anywhere and be begun again.
 //!
 //! Put aside what will be cut, durably; lower the mark if the cut goes below it; remove later segments, last to
-//! first; zero the tail and sync (promises rule 3); write what nothing proves durable again and sync (rule 4).
+//! first; make the names of those left durable; zero the tail and sync (promises rule 3); write what nothing proves
+//! durable again and sync (rule 4).
 
 use std::path::Path;
 
@@ -38,6 +39,9 @@ pub(crate) fn apply(
         file.save(Mark { durable: end, ..old })?;
     }
     remove_later(plan, disk, layout, segments)?;
+    // Whoever made the segments may have died before their names were durable; what is appended now relies on them.
+    let dir = segments.dir();
+    disk.sync_dir(dir).map_err(|e| Error::io("syncing the folder", dir, e))?;
     if let Some(segment) = segments.find(end) {
         if let Some(to) = plan.cut_to {
             segment.zero(end, to)?;

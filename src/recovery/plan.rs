@@ -101,7 +101,8 @@ pub(crate) fn plan(scope: &Scope<'_>) -> Result<Plan> {
     let later = later_segments(scope, found.end, bound)?;
     let report = RecoveryReport {
         clean_shutdown: before.is_clean() && !damage,
-        foreign_writer: !ours && scope.segments.count() > 0,
+        // A segment without a record may be our own: the first one is made before the first mark is saved.
+        foreign_writer: !ours && (found.records > 0 || found.damage != Damage::Unwritten),
         scanned_from: from,
         records: found.records,
         log_end: found.end,

@@ -102,10 +102,6 @@ impl SegmentList {
         self.segments.read().back().cloned()
     }
 
-    pub(crate) fn count(&self) -> usize {
-        self.segments.read().len()
-    }
-
     /// All of them, oldest first.
     pub(crate) fn all(&self) -> Vec<Arc<Segment>> {
         self.segments.read().iter().cloned().collect()

@@ -56,8 +56,8 @@ pub(super) fn open(root: &Path, options: &Options, bells: Bells) -> Result<Opene
 
     let writer = looked.plan.writer.unwrap_or_else(|| new_writer(options));
     let mut file = change(&disk, &layout, &mut looked, writer)?;
-    let Looked { survey, before, segments, mut plan } = looked;
-    let checksum = options.checksum.unwrap_or_else(|| default_checksum(&plan, &survey));
+    let Looked { before, segments, mut plan, .. } = looked;
+    let checksum = options.checksum.unwrap_or_else(|| default_checksum(&plan));
     let mut report = std::mem::take(&mut plan.report);
     let end = report.log_end;
     let mark = Mark {
@@ -175,9 +175,10 @@ fn new_writer(options: &Options) -> WriterId {
     WriterId(id)
 }
 
-/// Whole-record checksums for a new store and for one that has them; a broker's stays as the broker writes it.
-fn default_checksum(plan: &Plan, survey: &Survey) -> Checksum {
-    match survey.segments.is_empty() || plan.ranges.iter().next().is_some() {
+/// Whole-record checksums for a store without a record and for one that has them; a broker's stays as the broker
+/// writes it. Segments prove nothing: our own first open may have been cut between the first one and the ranges.
+fn default_checksum(plan: &Plan) -> Checksum {
+    match plan.report.records == 0 || plan.ranges.iter().next().is_some() {
         true => Checksum::Record,
         false => Checksum::Body,
     }

@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use sawlog::disk::sim::SimDisk;
 use sawlog::disk::{Access, Disk, DiskFile, MappedDisk, OsDisk, Reserve};
 
 /// A disk and a fresh, existing folder on it.
@@ -24,7 +25,6 @@ impl Ground {
     }
 
     /// A disk that brings its own names; the folder is made.
-    #[allow(dead_code, reason = "for disks that are not of this machine")]
     pub(crate) fn own(disk: impl Disk + 'static, dir: &str) -> Ground {
         disk.create_dirs(Path::new(dir)).unwrap();
         Ground { disk: Arc::new(disk), dir: dir.into(), _keep: None }
@@ -117,6 +117,7 @@ macro_rules! every_disk {
 every_disk! {
     os: Ground::real(OsDisk::new());
     mapped: Ground::real(MappedDisk::new());
+    sim: Ground::own(SimDisk::new(), "/store");
 }
 
 const BOTH: [Reserve; 2] = [Reserve::Blocks, Reserve::Sparse];

@@ -12,4 +12,10 @@
 )]
 
 mod conformance;
+mod power_cut;
 mod real_disks;
+mod recovery_cut;
+mod stories;
+
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,185 @@
+//! The standard workload, cut after every operation and within it: what was promised is there, and nothing else.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use sawlog::LogOffset;
+use sawlog::disk::sim::{Replay, SimDisk, Survivors};
+
+use crate::support::dice::Dice;
+use crate::support::expected::Expected;
+use crate::support::oracle::examine;
+use crate::support::workload::{Size, Workload};
+
+/// Workloads swept by default, and with `SAWLOG_QUICK=1`.
+const WORKLOADS: u64 = 6;
+const QUICK_WORKLOADS: u64 = 1;
+/// At least so many images in all; a shorter workload must not pass unseen.
+const LEAST_IMAGES: u64 = 20_000;
+
+/// How the machine or the process stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stop {
+    Cut(Survivors),
+    CutWithin(Survivors),
+    Kill,
+    KillWithin,
+}
+
+impl Stop {
+    fn all() -> impl Iterator<Item = Stop> {
+        let cuts = Survivors::ALL.into_iter().flat_map(|model| [Stop::Cut(model), Stop::CutWithin(model)]);
+        cuts.chain([Stop::Kill, Stop::KillWithin])
+    }
+
+    pub(crate) fn loses_power(self) -> bool {
+        matches!(self, Stop::Cut(_) | Stop::CutWithin(_))
+    }
+}
+
+/// One image: which workload, stopped where and how. Its text is what `SAWLOG_IMAGE` takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Image {
+    pub(crate) workload: u64,
+    pub(crate) operation: usize,
+    pub(crate) stop: Stop,
+}
+
+impl fmt::Display for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{:?}", self.workload, self.operation, self.stop)
+    }
+}
+
+impl Image {
+    fn parse(text: &str) -> Option<Image> {
+        let mut parts = text.splitn(3, ':');
+        let (workload, operation) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        let name = parts.next()?;
+        let stop = Stop::all().find(|stop| format!("{stop:?}") == name)?;
+        Some(Image { workload, operation, stop })
+    }
+
+    pub(crate) fn seed(&self) -> u64 {
+        let stop = Stop::all().position(|stop| stop == self.stop).unwrap() as u64;
+        Dice::part(Dice::part(self.workload, self.operation as u64), stop)
+    }
+
+    pub(crate) fn of(&self, replay: &Replay) -> SimDisk {
+        match self.stop {
+            Stop::Cut(model) => replay.power_cut(self.seed(), model),
+            Stop::CutWithin(model) => replay.power_cut_within(self.seed(), model),
+            Stop::Kill => replay.kill(),
+            Stop::KillWithin => replay.kill_within(self.seed()),
+        }
+    }
+
+    /// What must be there: after a power cut all that was acknowledged as flushed, after a kill all as written.
+    pub(crate) fn promised(&self, log: &Expected) -> LogOffset {
+        let by = self.operation;
+        match self.stop.loses_power() {
+            true => log.end_of_last(|t| t.flushed.is_by(by)),
+            false => log.end_of_last(|t| t.flushed.is_by(by) || t.written.is_by(by)),
+        }
+    }
+
+    /// Makes the image from a walk that stands there, and examines it.
+    fn check(&self, replay: &Replay, log: &Expected) -> Result<LogOffset, String> {
+        let checked = catch_unwind(AssertUnwindSafe(|| {
+            examine(&self.of(replay), log, self.promised(log), self.seed())
+        }));
+        let verdict = checked.unwrap_or_else(|_| Err("panicked, see above".into()));
+        verdict.map_err(|why| {
+            let next = replay.next_op();
+            format!(
+                "image {self}, before {next:?}: {why}\n\
+                 again: SAWLOG_IMAGE='{self}' cargo test --test crash power_cut::one_image -- --ignored"
+            )
+        })
+    }
+}
+
+/// What a sweep has seen.
+#[derive(Default)]
+struct Tally {
+    images: AtomicU64,
+    by_stop: Mutex<BTreeMap<Stop, u64>>,
+    failures: Mutex<Vec<String>>,
+    failed: AtomicU64,
+}
+
+fn sweep(workload: u64, tally: &Tally) {
+    let work = Workload::run(workload, Size::STANDARD);
+    let mut replay = work.disk.replay();
+    let mut counts = BTreeMap::new();
+    loop {
+        for stop in Stop::all() {
+            let image = Image { workload, operation: replay.position(), stop };
+            *counts.entry(stop).or_insert(0) += 1;
+            if let Err(why) = image.check(&replay, &work.log)
+                && tally.failed.fetch_add(1, Ordering::Relaxed) < 5
+            {
+                tally.failures.lock().unwrap().push(why);
+            }
+        }
+        if replay.step().is_none() {
+            break;
+        }
+    }
+    let mut by_stop = tally.by_stop.lock().unwrap();
+    for (stop, count) in counts {
+        tally.images.fetch_add(count, Ordering::Relaxed);
+        *by_stop.entry(stop).or_insert(0) += count;
+    }
+}
+
+#[test]
+fn what_was_acknowledged_is_there_wherever_the_machine_or_the_process_stops() {
+    let quick = std::env::var_os("SAWLOG_QUICK").is_some();
+    let workloads = if quick { QUICK_WORKLOADS } else { WORKLOADS };
+    let (next, tally) = (AtomicU64::new(0), Tally::default());
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                loop {
+                    let workload = next.fetch_add(1, Ordering::Relaxed);
+                    if workload >= workloads {
+                        break;
+                    }
+                    sweep(workload, &tally);
+                }
+            });
+        }
+    });
+    let (images, failed) = (tally.images.into_inner(), tally.failed.into_inner());
+    println!("{images} images of {workloads} workloads: {:?}", tally.by_stop.into_inner().unwrap());
+    let failures = tally.failures.into_inner().unwrap().join("\n\n");
+    assert!(failed == 0, "{failed} of {images} images failed; the first:\n{failures}");
+    assert!(quick || images >= LEAST_IMAGES, "only {images} images");
+}
+
+/// One image again: `SAWLOG_IMAGE='workload:operation:stop'`.
+#[test]
+#[ignore = "for one image that failed"]
+fn one_image() {
+    let text = std::env::var("SAWLOG_IMAGE").expect("SAWLOG_IMAGE names the image");
+    let image = Image::parse(&text).expect("workload:operation:stop");
+    let work = Workload::run(image.workload, Size::STANDARD);
+    let mut replay = work.disk.replay();
+    replay.advance_to(image.operation);
+    println!("{} records, the image stands before {:?}", work.log.taken.len(), replay.next_op());
+    image
+        .check(&replay, &work.log)
+        .map_or_else(|why| panic!("{why}"), |end| println!("the log ends at {end}"));
+}
+
+#[test]
+fn a_workload_is_the_same_again_for_its_seed() {
+    let (one, two) = (Workload::run(3, Size::STANDARD), Workload::run(3, Size::STANDARD));
+    assert_eq!(one.disk.fingerprint(), two.disk.fingerprint());
+    assert_eq!((one.disk.recorded(), one.log.end()), (two.disk.recorded(), two.log.end()));
+    assert!(one.log.bytes == two.log.bytes);
+}

@@ -1,0 +1,194 @@
+//! What must hold of a store after a crash (house.md §10). Answers with words instead of panicking, so that the caller
+//! can say which image it was.
+
+use std::sync::Arc;
+
+use sawlog::clock::HandClock;
+use sawlog::disk::sim::{SimDisk, Survivors};
+use sawlog::{LogOffset, Message, Store};
+
+use super::dice::Dice;
+use super::expected::{Expected, ROOT, Taken, log_bytes};
+use super::workload::{QUEUES, TOPICS, clock, options};
+
+pub(crate) type Verdict<T = ()> = Result<T, String>;
+
+/// An opened image and what it is judged by.
+pub(crate) struct Opened {
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<HandClock>,
+    pub(crate) end: LogOffset,
+}
+
+/// Opens with the default options, which refuse damage: a crash is never damage. The log must be a prefix of `log`,
+/// byte for byte, that holds all below `at_least`; and what was cut must be kept and reported.
+pub(crate) fn open(disk: &SimDisk, sync: bool, log: &Expected, at_least: LogOffset) -> Verdict<Opened> {
+    let before = log_bytes(disk, LogOffset(u64::MAX >> 1));
+    let clock = clock();
+    let store = Store::open(ROOT, options(disk, &clock, sync)).map_err(|e| format!("refused: {e}"))?;
+    let end = check_log(&store, log)?;
+    if end < at_least {
+        return Err(format!("the log ends at {end}, {at_least} was promised; {}", store.recovery()));
+    }
+    check_report(disk, &store, &before)?;
+    Ok(Opened { store, clock, end })
+}
+
+/// The whole log that the store shows must be a prefix of `log`. Returns its end.
+pub(crate) fn check_log(store: &Store, log: &Expected) -> Verdict<LogOffset> {
+    let marks = store.marks();
+    let end = marks.visible;
+    if !log.may_end_at(end) {
+        return Err(format!("the log ends at {end}, which is no record's end; {}", store.recovery()));
+    }
+    check_bytes(store, log, end)?;
+    check_scan(store, log, end)
+}
+
+fn check_bytes(store: &Store, log: &Expected, end: LogOffset) -> Verdict {
+    let mut at = store.marks().first;
+    if at != LogOffset(0) {
+        return Err(format!("the log begins at {at}"));
+    }
+    while at < end {
+        let raw = store.raw(at, u64::MAX).map_err(|e| format!("raw({at}): {e}"))?;
+        let from = at.0 as usize;
+        let want = log.bytes.get(from..(from + raw.bytes.len()).min(log.bytes.len())).unwrap_or_default();
+        let differs = want.iter().zip(&raw.bytes).position(|(a, b)| a != b);
+        // Behind the last record that was ever taken there is nothing but the rest of its segment.
+        let beyond = raw.bytes.iter().skip(want.len()).any(|b| *b != 0);
+        if differs.is_some() || beyond {
+            let place = from + differs.unwrap_or(want.len());
+            return Err(format!("byte {place} is not what was appended; the log ends at {end}"));
+        }
+        at = at.plus(raw.bytes.len() as u64);
+    }
+    Ok(())
+}
+
+fn check_scan(store: &Store, log: &Expected, end: LogOffset) -> Verdict<LogOffset> {
+    let want = log.up_to(end);
+    let mut scan = store.scan(LogOffset(0));
+    for taken in want {
+        match scan.next() {
+            Some(Ok(read)) => taken.check(&read)?,
+            Some(Err(error)) => return Err(format!("scan: {error}")),
+            None => return Err(format!("hole: nothing at {} where {taken:?} was", scan.position())),
+        }
+    }
+    match scan.next() {
+        None => Ok(end),
+        Some(more) => Err(format!("phantom: {more:?}")),
+    }
+}
+
+/// A crash leaves no damage, and what is cut is kept as it was.
+fn check_report(disk: &SimDisk, store: &Store, before: &[u8]) -> Verdict {
+    let report = store.recovery();
+    if let Some(wrong) = report.cuts.iter().find(|cut| cut.damage) {
+        return Err(format!("taken for damage: {wrong:?}"));
+    }
+    if !report.side_damage.is_empty() || report.foreign_writer && !before.is_empty() {
+        return Err(format!("damage or a foreigner seen where there was none: {report:?}"));
+    }
+    for cut in &report.cuts {
+        let saved = disk.read_file(&cut.saved).map_err(|e| format!("what was cut is not kept: {e}"))?;
+        let was = before.get(cut.from.0 as usize..cut.to.0 as usize).unwrap_or_default();
+        if saved != was {
+            return Err(format!("what was cut is not kept as it was: {cut:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// All that must hold of an image, one thing after the other, on a copy of it.
+///
+/// `seed` decides what is done with the survivor; `at_least` is what was promised.
+pub(crate) fn examine(image: &SimDisk, log: &Expected, at_least: LogOffset, seed: u64) -> Verdict<LogOffset> {
+    let mut dice = Dice::new(seed);
+    let (sync, again_sync) = (dice.percent(50), dice.percent(50));
+    let first = open(image, sync, log, at_least)?;
+    let end = first.end;
+
+    // Opening is a barrier (A7): what was readable stays, whatever happens next; and it changes nothing more (5).
+    let left = match dice.below(3) {
+        0 => image.kill(),
+        1 => image.power_cut(dice.draw(), Survivors::Nothing),
+        _ => image.power_cut(dice.draw(), Survivors::ALL[dice.below(5) as usize]),
+    };
+    let again =
+        open(&left, again_sync, log, end).map_err(|e| format!("opened, crashed, opened again: {e}"))?;
+    if again.end != end || !again.store.recovery().cuts.is_empty() {
+        let report = again.store.recovery();
+        return Err(format!("ended at {end}, and when opened again at {}: {report}", again.end));
+    }
+    drop(first);
+    second_life(&left, again, log, &mut dice).map_err(|e| format!("second life: {e}"))?;
+    Ok(end)
+}
+
+/// The reopened store takes, syncs and reads new appends; another crash leaves what it acknowledged, and nothing of
+/// what was cut rises again: new records have the lengths of the lost ones, so that stale ones would fit behind them.
+fn second_life(disk: &SimDisk, opened: Opened, old: &Expected, dice: &mut Dice) -> Verdict {
+    let Opened { store, end, .. } = opened;
+    let mut log = old.cut(end);
+    let lost = &old.taken[log.taken.len()..];
+    let flushed_ones = dice.below(5) as usize;
+    let reshaped = lost.iter().map(|t| reshaped(&t.message, dice)).take(flushed_ones + 2).collect::<Vec<_>>();
+    let (kept, risked) = reshaped.split_at(flushed_ones.min(reshaped.len()));
+    for message in kept {
+        append(&store, &mut log, message)?;
+    }
+    if dice.percent(40) {
+        // A message for every queue: each goes on where it ended.
+        for (topic, queue) in TOPICS.iter().flat_map(|t| (0..QUEUES).map(move |q| (*t, q))) {
+            append(&store, &mut log, &Message::new(topic, dice.bytes(16)).queue(queue))?;
+        }
+    }
+    store.flush().map_err(|e| format!("flush: {e}"))?;
+    let promised = log.end().max(end);
+    log.read_bytes(disk, end);
+    let read = check_log(&store, &log)?;
+    if read < promised {
+        return Err(format!("readable up to {read}, flushed up to {promised}"));
+    }
+    for message in risked {
+        append(&store, &mut log, message)?;
+    }
+    log.read_bytes(disk, end);
+    let model = if dice.percent(40) { Survivors::Nothing } else { Survivors::ALL[dice.below(5) as usize] };
+    let left = disk.power_cut(dice.draw(), model);
+    let third = open(&left, dice.percent(50), &log, promised).map_err(|e| format!("after {model:?}: {e}"))?;
+    let end = third.end;
+    third.store.close().map_err(|e| format!("close: {e}"))?;
+    let last = open(&left, dice.percent(50), &log, end).map_err(|e| format!("closed and reopened: {e}"))?;
+    let report = last.store.recovery();
+    if last.end != end || !report.clean_shutdown || !report.cuts.is_empty() {
+        return Err(format!("closed at {end}, and then: {report}"));
+    }
+    Ok(())
+}
+
+/// Another message whose record is exactly as long.
+fn reshaped(message: &Message, dice: &mut Dice) -> Message {
+    let mut other = message.clone();
+    other.body = dice.bytes(message.body.len()).into();
+    other
+}
+
+fn append(store: &Store, log: &mut Expected, message: &Message) -> Verdict {
+    let ack = store.append(message).map_err(|e| format!("append: {e}"))?;
+    let stored = ack.all().next().ok_or("an ack of nothing")?;
+    let (position, end) = (stored.position, log.end());
+    if position.offset < end {
+        return Err(format!("appended at {}, the log ended at {end}", position.offset));
+    }
+    let key = (message.topic.to_string(), message.queue_id);
+    let next = log.next_offsets().get(&key).copied().unwrap_or(0);
+    let due = if message.sys_flags.is_queued() { next } else { 0 };
+    if stored.queue_offset.0 != due {
+        return Err(format!("{key:?} goes on at {}, {due} is due", stored.queue_offset));
+    }
+    log.taken.push(Taken::new(message, &stored));
+    Ok(())
+}
