@@ -304,11 +304,7 @@ impl Inner {
     }
 
     fn ack(&self, first: Appended, rest: Vec<Appended>, level: Level, end: LogOffset) -> Ack {
-        let mark = match level {
-            Level::Written => self.log.written(),
-            Level::Flushed => self.log.flushed(),
-        };
-        Ack::new(first, rest, level, mark.reach(end), self.log.written(), self.rules.store_host)
+        Ack::new(first, rest, level, end, &self.log, self.rules.store_host)
     }
 
     fn append(&self, message: &Message, level: Level, patience: Patience) -> Result<Ack> {

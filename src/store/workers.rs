@@ -44,15 +44,21 @@ fn care(log: &CommitLog) -> Care {
 pub(super) fn janitor(log: &Arc<CommitLog>) -> Step {
     let log = Arc::clone(log);
     let (mut ready, mut syncs) = (log.accepted(), log.syncs());
+    let (mut synced_at, mut pace_bytes) = (log.accepted(), 0);
     Box::new(move || {
-        let care = care(&log);
-        if care == Care::Pages && std::mem::replace(&mut syncs, log.syncs()) != log.syncs() {
-            // A sync has protected what was faulted in ahead: fault it in again.
-            ready = log.accepted();
+        let (care, tail) = (care(&log), log.accepted());
+        if std::mem::replace(&mut syncs, log.syncs()) != log.syncs() {
+            pace_bytes = tail.since(synced_at);
+            synced_at = tail;
+            if care == Care::Pages {
+                // A sync has protected what was faulted in ahead: fault it in again.
+                ready = tail;
+            }
         }
         if log.failure().is_none() {
             // What cannot be made ready is paid for when it is needed, and its failure told to who needs it.
-            ready = log.segments().look_ahead(care, || log.accepted(), ready).unwrap_or(ready);
+            let pace_bytes = pace_bytes.max(tail.since(synced_at));
+            ready = log.segments().look_ahead(care, || log.accepted(), ready, pace_bytes).unwrap_or(ready);
         }
         Next::Wait
     })
