@@ -59,6 +59,13 @@ impl Folder {
         disk::default_for(path).describe(path).map_err(|e| Failure::io("looking at", path, &e))
     }
 
+    /// Waits until the file system has done with what was removed before: it may trim the freed blocks at its next
+    /// commit, and a row's syncs would wait for that.
+    pub(crate) fn settle(&self) -> Result<()> {
+        let path = self.path();
+        disk::default_for(path).sync_dir(path).map_err(|e| Failure::io("syncing", path, &e))
+    }
+
     /// How long each row's log may become, so that all that is there at once fits.
     pub(crate) fn log_limit(&self, rows_at_once: u64, segment_bytes: u64) -> Result<u64> {
         let path = self.path();

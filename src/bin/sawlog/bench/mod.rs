@@ -152,6 +152,7 @@ fn all_rows(
         let killed = if kills > 0 { ", killed while it writes" } else { "" };
         progress.row(number, format!("{policy}, {producers} producers{killed}"));
         let row = folder.row(number)?;
+        row.settle()?;
         let written = if kills > 0 {
             kill::write_and_kill(&job, row.path(), args.seconds, kills, interrupted, &progress)?
         } else {
