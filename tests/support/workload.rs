@@ -71,7 +71,10 @@ pub(crate) struct Workload {
     pub(crate) log: Expected,
     /// What the first fault answered, if there are faults: the workload goes on, as a user might.
     pub(crate) refusals: Vec<Error>,
+    /// The messages of the append under which the store failed: a prefix of them may be there.
+    pub(crate) unknown: Vec<Message>,
     pub(crate) acks: Vec<(Ack, When, LogOffset)>,
+    failed_before: bool,
     dice: Dice,
     sync: bool,
     store: Option<Store>,
@@ -85,7 +88,9 @@ impl Workload {
             clock: clock(),
             log: Expected::default(),
             refusals: Vec::new(),
+            unknown: Vec::new(),
             acks: Vec::new(),
+            failed_before: false,
             dice: Dice::new(seed),
             sync: seed.is_multiple_of(2),
             store: None,
@@ -140,6 +145,7 @@ impl Workload {
     }
 
     fn one_step(&mut self) {
+        self.failed_before = self.store.as_ref().is_some_and(|store| store.failure().is_some());
         let roll = self.dice.below(100);
         match roll {
             0..46 => self.append(None),
@@ -239,7 +245,7 @@ impl Workload {
                 acknowledged.note(self.disk.recorded());
                 self.remember(&store, taken);
             }
-            Err(error) => self.refusals.push(error),
+            Err(error) => self.refused(&[message], error),
         }
         self.note_written(&store);
     }
@@ -270,9 +276,18 @@ impl Workload {
                 let end = ack.end();
                 self.listen(ack, told, end);
             }
-            Err(error) => self.refusals.push(error),
+            Err(error) => self.refused(messages, error),
         }
         self.note_written(store);
+    }
+
+    /// Before the store failed, every append was told so or taken: whoever is the first to hear of it may be there.
+    fn refused(&mut self, messages: &[Message], error: Error) {
+        let first = !self.refusals.iter().any(|e| matches!(e, Error::Failed(_)));
+        if first && matches!(error, Error::Failed(_)) && !self.failed_before {
+            self.unknown = messages.to_vec();
+        }
+        self.refusals.push(error);
     }
 
     /// Asks the ack once, with a waker that notes the moment.
