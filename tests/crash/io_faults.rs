@@ -15,6 +15,9 @@ use crate::support::workload::{Size, Workload, clock, options};
 
 const SIZE: Size = Size { steps: 70, reopens: true, closes: true };
 
+/// How many operations behind a refused append the power is cut too.
+const CUTS_BEHIND: usize = 12;
+
 /// One fault of the sweep.
 #[derive(Clone, Copy, Debug)]
 struct Case {
@@ -60,7 +63,27 @@ impl Case {
         }
         work.believe_no_failures();
         self.check_survivors(&work, failed)?;
+        if let (Some(at), false) = (work.refused_at, failed) {
+            self.check_cuts_behind(&work, at)?;
+        }
         Ok(true)
+    }
+
+    /// An append answered with an error and the store goes on. Wherever the power is cut from then on, what was
+    /// refused is not there.
+    fn check_cuts_behind(&self, work: &Workload, refused_at: usize) -> Verdict {
+        let mut replay = work.disk.replay();
+        let mut dice = Dice::new(self.seed());
+        for at in refused_at..=(refused_at + CUTS_BEHIND).min(replay.len()) {
+            replay.advance_to(at);
+            for model in Survivors::ALL {
+                let cut = replay.power_cut_within(dice.draw(), model);
+                let flushed = work.log.end_of_last(|t| t.flushed.is_by(at));
+                examine(&cut, &work.log, flushed, dice.draw())
+                    .map_err(|e| format!("refused at {refused_at}, cut at {at}, {model:?}: {e}"))?;
+            }
+        }
+        Ok(())
     }
 
     /// A store that has failed stays so, tells everybody, and still reads what is durable; one that has not goes on.

@@ -69,8 +69,10 @@ pub(crate) struct Workload {
     pub(crate) disk: SimDisk,
     pub(crate) clock: Arc<HandClock>,
     pub(crate) log: Expected,
-    /// What the first fault answered, if there are faults: the workload goes on, as a user might.
+    /// What faults answered, if there are faults: the workload goes on, as a user might.
     pub(crate) refusals: Vec<Error>,
+    /// Behind how many recorded operations the first of them came.
+    pub(crate) refused_at: Option<usize>,
     /// The messages of the append under which the store failed: a prefix of them may be there.
     pub(crate) unknown: Vec<Message>,
     pub(crate) acks: Vec<(Ack, When, LogOffset)>,
@@ -88,6 +90,7 @@ impl Workload {
             clock: clock(),
             log: Expected::default(),
             refusals: Vec::new(),
+            refused_at: None,
             unknown: Vec::new(),
             acks: Vec::new(),
             failed_before: false,
@@ -287,6 +290,7 @@ impl Workload {
         if first && matches!(error, Error::Failed(_)) && !self.failed_before {
             self.unknown = messages.to_vec();
         }
+        self.refused_at.get_or_insert(self.disk.recorded());
         self.refusals.push(error);
     }
 
