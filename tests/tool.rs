@@ -17,6 +17,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use sawlog::{Options, Store};
 use serde_json::Value;
 
@@ -147,7 +148,7 @@ fn help_shows_examples_and_hides_the_child() {
 /// Interrupted in the middle, the tool ends in order: its folder goes and its own child with it.
 #[test]
 fn an_interrupted_bench_takes_its_folder_away() {
-    for signal in ["INT", "TERM"] {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         let dir = tempfile::tempdir().unwrap();
         let mut child = tool(&["bench", "--seconds", "600"], dir.path())
             .stdout(Stdio::piped())
@@ -159,9 +160,8 @@ fn an_interrupted_bench_takes_its_folder_away() {
         let found = heading.any(|line| line.unwrap().starts_with("in /"));
         assert!(found);
         assert_eq!(names(dir.path()).len(), 1);
-        let killed = Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().unwrap();
-        assert!(killed.success());
+        kill_process(Pid::from_child(&child), signal).unwrap();
         assert_eq!(child.wait().unwrap().code(), Some(130));
-        assert!(names(dir.path()).is_empty(), "{signal}");
+        assert!(names(dir.path()).is_empty(), "{signal:?}");
     }
 }

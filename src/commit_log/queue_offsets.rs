@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use foldhash::fast::RandomState;
+
 use crate::offset::QueueOffset;
 
 /// Queue ids up to here lie in a plain list; RocketMQ's topics have a handful of queues each.
@@ -10,7 +12,8 @@ const DENSE: usize = 1024;
 /// Next offsets of all queues. A queue that is not here starts at 0.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct QueueOffsets {
-    topics: HashMap<Box<[u8]>, Topic>,
+    /// Hashed once per append, under the append lock.
+    topics: HashMap<Box<[u8]>, Topic, RandomState>,
 }
 
 #[derive(Clone, Debug, Default)]

@@ -157,4 +157,9 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     fn make_ready(&self, offset: u64, len: u64) {
         let _ = (offset, len);
     }
+    /// A hint: these bytes will not be written through the mapping any more. It takes them out of the writer's page
+    /// table in one go, so that the next sync need not interrupt every processor once for each page.
+    fn settle(&self, offset: u64, len: u64) {
+        let _ = (offset, len);
+    }
 }

@@ -45,7 +45,6 @@ pub struct Encoded {
     topic_len: usize,
     queue_id: u32,
     is_queued: bool,
-    waits: bool,
     stored_at: usize,
     trailer: Trailer,
 }
@@ -126,7 +125,6 @@ pub fn encode(message: &Message, rules: &EncodeRules, mut buf: Vec<u8>) -> Resul
         topic_len,
         queue_id: plan.queue_id,
         is_queued: plan.sys_flags.is_queued(),
-        waits: message.waits(),
         stored_at: AT_STORED + born_extra,
         trailer,
         buf,
@@ -243,12 +241,6 @@ impl Encoded {
     #[must_use]
     pub fn is_queued(&self) -> bool {
         self.is_queued
-    }
-
-    /// Whether the producer wants the policy's acknowledgement ([`Message::waits`]).
-    #[must_use]
-    pub fn waits(&self) -> bool {
-        self.waits
     }
 
     /// Fills in what was left blank, and the record's checksum over it; the answer is the finished record. May be

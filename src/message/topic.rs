@@ -37,6 +37,24 @@ impl Topic {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
+    /// The name's bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The name's length in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is no name; no message is appended to such a topic.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether messages may be appended under this name: it becomes the name of a folder.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::commit_log::Appended;
+use crate::commit_log::{Appended, CommitLog};
 use crate::error::{Error, Level, Result};
 use crate::flush::{Reached, Watermark};
 use crate::message::MessageId;
@@ -24,8 +24,10 @@ pub struct Ack {
     /// The further ones of a batch.
     rest: Vec<Appended>,
     level: Level,
-    reached: Reached,
-    written: Arc<Watermark>,
+    end: LogOffset,
+    log: Arc<CommitLog>,
+    /// The ticket, once somebody polls: an ack that nobody waits for costs nothing more.
+    reached: Option<Reached>,
     store_host: SocketAddr,
 }
 
@@ -47,11 +49,18 @@ impl Ack {
         first: Appended,
         rest: Vec<Appended>,
         level: Level,
-        reached: Reached,
-        written: &Arc<Watermark>,
+        end: LogOffset,
+        log: &Arc<CommitLog>,
         store_host: SocketAddr,
     ) -> Ack {
-        Ack { first, rest, level, reached, written: Arc::clone(written), store_host }
+        Ack { first, rest, level, end, log: Arc::clone(log), reached: None, store_host }
+    }
+
+    fn mark(&self) -> &Arc<Watermark> {
+        match self.level {
+            Level::Written => self.log.written(),
+            Level::Flushed => self.log.flushed(),
+        }
     }
 
     fn stored_one(&self, one: &Appended) -> Stored {
@@ -92,7 +101,7 @@ impl Ack {
     /// Behind the last byte of the append.
     #[must_use]
     pub fn end(&self) -> LogOffset {
-        self.reached.place()
+        self.end
     }
 
     /// What is waited for.
@@ -104,7 +113,7 @@ impl Ack {
     /// Whether the promise holds already.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.reached.is_reached()
+        self.mark().at() >= self.end
     }
 
     /// Blocks until the promise holds.
@@ -112,7 +121,7 @@ impl Ack {
     /// # Errors
     /// [`Error::Failed`] or [`Error::Closed`]: the outcome is *unknown*; the message may be there on reopening.
     pub fn wait(&self) -> Result<()> {
-        self.reached.wait()
+        self.mark().reach(self.end).wait()
     }
 
     /// Blocks until the promise holds, at most as long as `limit`. May be called again.
@@ -122,10 +131,10 @@ impl Ack {
     /// soon. Sending it again without a check by its unique key may store it twice (spec H36). Others as
     /// [`Ack::wait`].
     pub fn wait_timeout(&self, limit: Duration) -> Result<()> {
-        if self.reached.wait_timeout(limit)? {
+        if self.mark().reach(self.end).wait_timeout(limit)? {
             return Ok(());
         }
-        let lower = self.level == Level::Flushed && self.written.at() >= self.end();
+        let lower = self.level == Level::Flushed && self.log.written().at() >= self.end;
         Err(Error::TimedOut { end: self.end(), asked: self.level, reached: lower.then_some(Level::Written) })
     }
 
@@ -138,6 +147,10 @@ impl Future for Ack {
     type Output = Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
-        Pin::new(&mut self.reached).poll(context)
+        let ack = &mut *self;
+        if ack.reached.is_none() {
+            ack.reached = Some(ack.mark().reach(ack.end));
+        }
+        ack.reached.as_mut().map_or(Poll::Ready(Err(Error::Closed)), |r| Pin::new(r).poll(context))
     }
 }

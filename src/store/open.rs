@@ -30,10 +30,11 @@ pub(super) struct Opened {
     pub(super) layout: Layout,
 }
 
-/// The two bells that the log rings.
+/// The bells that the log rings.
 pub(super) struct Bells {
     pub(super) flusher: Arc<Bell>,
     pub(super) janitor: Arc<Bell>,
+    pub(super) keeper: Arc<Bell>,
 }
 
 /// What opening has looked at, and decided, before it changed anything.
@@ -128,6 +129,7 @@ fn setup(options: &Options, bells: Bells, ours: Vec<(LogOffset, LogOffset)>, kee
         clock: Arc::clone(&options.clock),
         flusher: bells.flusher,
         janitor: bells.janitor,
+        keeper: bells.keeper,
         way: if ack_when == Level::Flushed { Way::Staged } else { Way::Direct },
         window_bytes: options.window_bytes(),
         readers_see: options.readers_see.unwrap_or(ack_when),

@@ -42,7 +42,7 @@ impl Number {
     pub(crate) fn fill(&self, body: &mut [u8]) {
         let Some((head, rest)) = body.split_first_chunk_mut::<HEAD_BYTES>() else { return };
         *head = self.head();
-        let mut state = mix(self.run ^ mix(self.sequence ^ (u64::from(self.producer) << 40)));
+        let mut state = mix(self.run ^ mix(self.sequence ^ mix(u64::from(self.producer))));
         let mut next = || {
             state = state.wrapping_add(STEP);
             (state ^ (state >> 29)).to_be_bytes()

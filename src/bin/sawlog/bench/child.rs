@@ -3,13 +3,12 @@
 //! A report goes out with one write before the producer's next append, so whatever the parent read was acknowledged,
 //! and at most one message a producer can be in the log without a report.
 
-use std::fs::File;
-use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 
+use super::output::write_all;
 use super::work::{Acked, Job};
 use super::{Policy, size};
 use crate::failure::{Failure, Result};
@@ -107,9 +106,9 @@ pub(crate) fn run(args: &ChildArgs) -> Result<()> {
         log_limit: args.log_limit,
     };
     let store = job.open(&args.root)?;
-    // Not through Rust's own standard output, which gathers lines.
-    let out = io::stdout().as_fd().try_clone_to_owned().map(File::from).map_err(|e| unheard(&e))?;
-    let tell = |acked, syncs| (&out).write_all(&Report { acked, syncs }.to_bytes()).map_err(|e| unheard(&e));
+    // Not through Rust's own buffer, which gathers lines.
+    let out = io::stdout();
+    let tell = |acked, syncs| write_all(&out, &Report { acked, syncs }.to_bytes()).map_err(|e| unheard(&e));
     let ready = Acked { producer: READY, sequence: 0, offset: 0, queue_offset: 0, wait_ns: 0 };
     tell(ready, store.marks().syncs)?;
     let never = AtomicBool::new(false);

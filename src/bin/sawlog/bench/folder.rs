@@ -1,11 +1,10 @@
 //! The folder that a bench works in: fresh, on a disk with enough room, and gone afterwards.
-#![expect(clippy::disallowed_methods, reason = "folders of the tool's own, outside of any store")]
 
-use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use sawlog::clock::{Clock, SystemClock};
 use sawlog::disk::{self, Description};
+use tempfile::TempDir;
 
 use super::child::OVERRUN_BYTES;
 use crate::failure::{Failure, Result};
@@ -18,7 +17,7 @@ const LEAST_LOG_BYTES: u64 = 64 << 20;
 /// Removed when dropped, unless it is to be kept.
 #[derive(Debug)]
 pub(crate) struct Folder {
-    path: PathBuf,
+    fresh: TempDir,
     keep: bool,
 }
 
@@ -26,36 +25,54 @@ impl Folder {
     /// A fresh folder in `parent`, or under the system's temporary folder.
     pub(crate) fn new(parent: Option<&Path>, keep: bool) -> Result<Folder> {
         let parent = parent.map_or_else(std::env::temp_dir, Path::to_path_buf);
-        let unfit = |e| Failure::Usage(format!("cannot work in {}: {e}", parent.display()));
-        let parent = fs::canonicalize(&parent).map_err(unfit)?;
-        let name = format!("sawlog-bench-{}-{}", std::process::id(), SystemClock::new().now().0);
-        let path = parent.join(name);
-        fs::create_dir(&path).map_err(unfit)?;
-        Ok(Folder { path, keep })
+        // A child must find it wherever it runs.
+        let fresh = std::path::absolute(&parent).and_then(|parent| made("sawlog-bench-", 6, &parent, keep));
+        let fresh = fresh.map_err(|e| Failure::Usage(format!("cannot work in {}: {e}", parent.display())))?;
+        Ok(Folder { fresh, keep })
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.path
+        self.fresh.path()
     }
 
     /// The folder of one row; it goes with this one at the latest.
-    pub(crate) fn row(&self, number: usize) -> Folder {
-        Folder { path: self.path.join(format!("row-{number}")), keep: self.keep }
+    pub(crate) fn row(&self, number: usize) -> Result<Folder> {
+        let fresh = made(&format!("row-{number}"), 0, self.path(), self.keep);
+        Ok(Folder {
+            fresh: fresh.map_err(|e| Failure::io("making a folder in", self.path(), &e))?,
+            keep: self.keep,
+        })
+    }
+
+    /// Removes it, and says so if that cannot be done, which dropping does not.
+    pub(crate) fn remove(self) -> Result<()> {
+        let path: PathBuf = self.path().into();
+        if self.keep {
+            return Ok(());
+        }
+        self.fresh.close().map_err(|e| Failure::io("removing", &path, &e))
     }
 
     /// What disk it is.
     pub(crate) fn describe(&self) -> Result<Description> {
-        disk::default_for(&self.path)
-            .describe(&self.path)
-            .map_err(|e| Failure::io("looking at", &self.path, &e))
+        let path = self.path();
+        disk::default_for(path).describe(path).map_err(|e| Failure::io("looking at", path, &e))
+    }
+
+    /// Waits until the file system has done with what was removed before: it may trim the freed blocks at its next
+    /// commit, and a row's syncs would wait for that.
+    pub(crate) fn settle(&self) -> Result<()> {
+        let path = self.path();
+        disk::default_for(path).sync_dir(path).map_err(|e| Failure::io("syncing", path, &e))
     }
 
     /// How long each row's log may become, so that all that is there at once fits.
     pub(crate) fn log_limit(&self, rows_at_once: u64, segment_bytes: u64) -> Result<u64> {
-        let space = disk::default_for(&self.path).space(&self.path);
-        let free = space.map_err(|e| Failure::io("looking at", &self.path, &e))?.free;
+        let path = self.path();
+        let space = disk::default_for(path).space(path);
+        let free = space.map_err(|e| Failure::io("looking at", path, &e))?.free;
         log_limit(free, rows_at_once, segment_bytes).map_err(|needed| {
-            let path = self.path.parent().unwrap_or(&self.path).display();
+            let path = path.parent().unwrap_or(path).display();
             let (needed, free) = (needed >> 20, free >> 20);
             Failure::Usage(format!(
                 "too little room under {path}: {needed} MiB are needed, {free} MiB are free \
@@ -74,49 +91,13 @@ fn log_limit(free: u64, rows_at_once: u64, segment_bytes: u64) -> std::result::R
     if limit < LEAST_LOG_BYTES { Err(needed) } else { Ok(limit) }
 }
 
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if self.keep {
-            return;
-        }
-        match fs::remove_dir_all(&self.path) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                eprintln!("sawlog: {} stays behind: {e}", self.path.display());
-            }
-            _ => {}
-        }
-    }
-}
-
-/// Says now whether the file can be written, not after a minute of work. What it holds stays for the moment.
-pub(crate) fn check_writable(path: &Path) -> Result<()> {
-    let opened = fs::OpenOptions::new().create(true).append(true).open(path);
-    opened.map(drop).map_err(|e| Failure::Usage(format!("cannot write {}: {e}", path.display())))
-}
-
-/// Writes a whole file.
-pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
-    fs::write(path, text).map_err(|e| Failure::io("writing", path, &e))
+fn made(name: &str, random: usize, parent: &Path, keep: bool) -> io::Result<TempDir> {
+    tempfile::Builder::new().prefix(name).rand_bytes(random).disable_cleanup(keep).tempdir_in(parent)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_folder_goes_with_its_owner_unless_it_is_kept() {
-        let around = tempfile::tempdir().unwrap();
-        let folder = Folder::new(Some(around.path()), false).unwrap();
-        let path = folder.path().to_path_buf();
-        fs::create_dir(path.join("row-0")).unwrap();
-        fs::write(path.join("row-0/file"), "x").unwrap();
-        drop(folder);
-        assert!(!path.exists());
-        let folder = Folder::new(Some(around.path()), true).unwrap();
-        let path = folder.path().to_path_buf();
-        drop(folder);
-        assert!(path.exists());
-    }
 
     #[test]
     fn a_disk_too_small_is_told_what_it_lacks() {

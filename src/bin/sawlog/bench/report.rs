@@ -32,7 +32,8 @@ struct Figures {
     p99_us: f64,
     p999_us: f64,
     syncs_per_s: f64,
-    mean_batch: f64,
+    /// Messages per sync; `None` if the row was too short for one.
+    mean_batch: Option<f64>,
     recovery_ms: f64,
 }
 
@@ -53,7 +54,7 @@ impl Row {
             p99_us: us(0.99),
             p999_us: us(0.999),
             syncs_per_s: *syncs as f64 / seconds,
-            mean_batch: messages as f64 / (*syncs).max(1) as f64,
+            mean_batch: (*syncs > 0).then(|| messages as f64 / *syncs as f64),
             recovery_ms: self.recovery.as_secs_f64() * 1000.0,
         }
     }
@@ -101,7 +102,11 @@ impl Row {
             micros(f.p99_us),
             micros(f.p999_us),
             if f.syncs_per_s < 100.0 { format!("{:.1}", f.syncs_per_s) } else { grouped(f.syncs_per_s) },
-            if f.mean_batch < 1000.0 { format!("{:.1}", f.mean_batch) } else { grouped(f.mean_batch) },
+            match f.mean_batch {
+                None => "–".into(),
+                Some(batch) if batch < 1000.0 => format!("{batch:.1}"),
+                Some(batch) => grouped(batch),
+            },
             format!("{:.1}", f.recovery_ms),
             self.findings.lost.to_string(),
             self.findings.duplicated.to_string(),
