@@ -12,6 +12,7 @@
 )]
 
 mod conformance;
+mod io_faults;
 mod power_cut;
 mod real_disks;
 mod recovery_cut;

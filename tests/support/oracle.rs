@@ -46,6 +46,10 @@ pub(crate) fn check_log(store: &Store, log: &Expected) -> Verdict<LogOffset> {
 }
 
 fn check_bytes(store: &Store, log: &Expected, end: LogOffset) -> Verdict {
+    if log.bytes.is_empty() {
+        // Nobody knows them: appends failed half-way. The scan compares the records.
+        return Ok(());
+    }
     let mut at = store.marks().first;
     if at != LogOffset(0) {
         return Err(format!("the log begins at {at}"));

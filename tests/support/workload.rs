@@ -69,9 +69,14 @@ pub(crate) struct Workload {
     pub(crate) disk: SimDisk,
     pub(crate) clock: Arc<HandClock>,
     pub(crate) log: Expected,
-    /// What the first fault answered, if there are faults: the workload goes on, as a user might.
+    /// What faults answered, if there are faults: the workload goes on, as a user might.
     pub(crate) refusals: Vec<Error>,
+    /// Behind how many recorded operations the first of them came.
+    pub(crate) refused_at: Option<usize>,
+    /// The messages of the append under which the store failed: a prefix of them may be there.
+    pub(crate) unknown: Vec<Message>,
     pub(crate) acks: Vec<(Ack, When, LogOffset)>,
+    failed_before: bool,
     dice: Dice,
     sync: bool,
     store: Option<Store>,
@@ -85,7 +90,10 @@ impl Workload {
             clock: clock(),
             log: Expected::default(),
             refusals: Vec::new(),
+            refused_at: None,
+            unknown: Vec::new(),
             acks: Vec::new(),
+            failed_before: false,
             dice: Dice::new(seed),
             sync: seed.is_multiple_of(2),
             store: None,
@@ -140,6 +148,7 @@ impl Workload {
     }
 
     fn one_step(&mut self) {
+        self.failed_before = self.store.as_ref().is_some_and(|store| store.failure().is_some());
         let roll = self.dice.below(100);
         match roll {
             0..46 => self.append(None),
@@ -239,7 +248,7 @@ impl Workload {
                 acknowledged.note(self.disk.recorded());
                 self.remember(&store, taken);
             }
-            Err(error) => self.refusals.push(error),
+            Err(error) => self.refused(&[message], error),
         }
         self.note_written(&store);
     }
@@ -270,9 +279,19 @@ impl Workload {
                 let end = ack.end();
                 self.listen(ack, told, end);
             }
-            Err(error) => self.refusals.push(error),
+            Err(error) => self.refused(messages, error),
         }
         self.note_written(store);
+    }
+
+    /// Before the store failed, every append was told so or taken: whoever is the first to hear of it may be there.
+    fn refused(&mut self, messages: &[Message], error: Error) {
+        let first = !self.refusals.iter().any(|e| matches!(e, Error::Failed(_)));
+        if first && matches!(error, Error::Failed(_)) && !self.failed_before {
+            self.unknown = messages.to_vec();
+        }
+        self.refused_at.get_or_insert(self.disk.recorded());
+        self.refusals.push(error);
     }
 
     /// Asks the ack once, with a waker that notes the moment.
