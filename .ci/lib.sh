@@ -18,11 +18,12 @@ step() {
 on_exit() {
     local status=$?
     [ -z "$running" ] || printf '\nfailed in: %s\n' "$running"
-    if [ "$status" != 0 ]; then
-        find "$scratch/fuzz" -name 'crash-*' -o -name 'timeout-*' -o -name 'oom-*' 2>/dev/null | while read -r input; do
-            printf 'input %s, in base64:\n' "$(basename "$input")"
-            base64 "$input"
-        done
+    if [ "$status" != 0 ] && [ -d "$scratch/fuzz" ]; then
+        find "$scratch/fuzz" -type f \( -name 'crash-*' -o -name 'timeout-*' -o -name 'oom-*' \) -print |
+            while read -r input; do
+                printf 'input %s, in base64:\n' "$(basename "$input")"
+                base64 "$input"
+            done
     fi
     rm -rf "$scratch"
 }

@@ -209,6 +209,11 @@ pub enum Damage {
         /// Which field.
         field: &'static str,
     },
+    /// A host's port is no port.
+    BadPort {
+        /// The stored number.
+        port: i32,
+    },
     /// A blank record (end of segment, spec 2.2) does not reach to the segment's end.
     BadBlank {
         /// Its length.
@@ -243,6 +248,7 @@ impl fmt::Display for Damage {
             Damage::WrongPlace { says } => write!(f, "the record says that it belongs at {says}"),
             Damage::BadTopic => write!(f, "the topic is empty or not UTF-8"),
             Damage::Negative { field } => write!(f, "negative {field}"),
+            Damage::BadPort { port } => write!(f, "a host's port is {port}"),
             Damage::BadBlank { len, left } => {
                 write!(f, "end-of-segment record of {len} bytes where {left} are left")
             }

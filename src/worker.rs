@@ -56,7 +56,8 @@ impl Bell {
     }
 }
 
-type Step = Box<dyn FnMut() -> Next + Send>;
+/// What a worker does when it looks.
+pub(crate) type Step = Box<dyn FnMut() -> Next + Send>;
 
 /// One worker; it stops when told to, and is joined when dropped.
 pub(crate) struct Worker {

@@ -126,7 +126,9 @@ impl MarkFile {
         let path = dir.join(NAME);
         let file = match disk.open(&path, Access::Write) {
             Ok(file) => file,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => create(disk, dir)?,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                create(disk, dir, |new| disk.rename(new, &path))?
+            }
             Err(e) => return Err(Error::io("opening", &path, e)),
         };
         let newest = read_newest(file.as_ref(), &path)?;
@@ -138,6 +140,18 @@ impl MarkFile {
         }
         disk.sync_dir(dir).map_err(|e| Error::io("syncing", dir, e))?;
         Ok((this, newest.map(|(_, mark)| mark)))
+    }
+
+    /// Puts an empty mark in the place of a damaged one, for a caller who was told to go on without what it said.
+    /// After Ok the next [`MarkFile::save`] is the first.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; the damaged mark is still there then, or the empty one already is.
+    pub(crate) fn start_anew(disk: &dyn Disk, dir: &Path) -> Result<MarkFile> {
+        let path = dir.join(NAME);
+        let file = create(disk, dir, |new| disk.replace(new, &path))?;
+        disk.sync_dir(dir).map_err(|e| Error::io("syncing", dir, e))?;
+        Ok(MarkFile { file, path, newest: None })
     }
 
     /// Saves a mark and returns it with its generation; after Ok a power cut leaves it.
@@ -191,13 +205,17 @@ impl MarkFile {
     }
 }
 
-/// Makes an all-zero mark under another name, syncs it, and gives it its name. Its folder is synced by the caller.
-fn create(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn DiskFile>> {
-    let (path, new) = (dir.join(NAME), dir.join(NEW_NAME));
+/// Makes an all-zero mark under another name, syncs it, and has it named. Its folder is synced by the caller.
+fn create(
+    disk: &dyn Disk,
+    dir: &Path,
+    name: impl FnOnce(&Path) -> io::Result<()>,
+) -> Result<Box<dyn DiskFile>> {
+    let new = dir.join(NEW_NAME);
     remove_left_over(disk, &new)?;
     let file = disk.create(&new, FILE_BYTES, Reserve::Blocks).map_err(|e| Error::io("creating", &new, e))?;
     file.sync().map_err(|e| Error::io("syncing", &new, e))?;
-    disk.rename(&new, &path).map_err(|e| Error::io("renaming", &new, e))?;
+    name(&new).map_err(|e| Error::io("renaming", &new, e))?;
     Ok(file)
 }
 

@@ -180,7 +180,7 @@ impl CommitLog {
         }
         if rolls {
             if how.patience == Patience::Busy && tail.taken.is_none() && !self.segments().is_prepared() {
-                self.janitor().ring();
+                self.keeper().ring();
                 let unflushed_bytes = tail.end.since(flushed);
                 return Err(Error::Busy { unflushed: unflushed_bytes, window: self.window_bytes() });
             }
@@ -248,8 +248,12 @@ impl CommitLog {
             each(Appended { position, queue_offset, stored });
         }
         tail.last_stored = stored;
-        if tail.end.0 / AHEAD_STEP_BYTES != at.0 / AHEAD_STEP_BYTES {
+        let step = AHEAD_STEP_BYTES.min(tail.segment.len() / 4).max(1);
+        if tail.end.0 / step != at.0 / step {
             self.janitor().ring();
+            if self.segments().is_due(&tail.segment, at) {
+                self.keeper().ring();
+            }
             if at.since(self.flushed().at()) >= self.pressure_bytes() {
                 self.flusher().ring();
             }

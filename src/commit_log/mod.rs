@@ -40,6 +40,7 @@ pub(crate) struct Setup {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) flusher: Arc<Bell>,
     pub(crate) janitor: Arc<Bell>,
+    pub(crate) keeper: Arc<Bell>,
     pub(crate) way: Way,
     /// The most bytes that may be accepted and not flushed; it makes rot provable (promises rule 2).
     pub(crate) window_bytes: u64,
@@ -119,6 +120,10 @@ impl CommitLog {
 
     fn janitor(&self) -> &Bell {
         &self.setup.janitor
+    }
+
+    fn keeper(&self) -> &Bell {
+        &self.setup.keeper
     }
 
     pub(crate) fn way(&self) -> Way {
@@ -250,6 +255,11 @@ impl CommitLog {
             Ok(()) => {
                 self.syncs.fetch_add(1, Ordering::Relaxed);
                 self.flushed.advance(to);
+                // The mark follows the flushed one, and pages ahead of the tail are protected again.
+                self.keeper().ring_if_idle();
+                if self.way() == Way::Direct {
+                    self.janitor().ring();
+                }
                 Ok(to)
             }
             Err(error) => Err(self.fail(error)),
@@ -271,7 +281,7 @@ impl Flush for CommitLog {
     }
 
     fn pressure_bytes(&self) -> u64 {
-        self.setup.window_bytes / 4
+        self.setup.window_bytes / 2
     }
 
     fn progress(&self) -> Option<Progress> {

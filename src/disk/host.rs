@@ -6,9 +6,8 @@ use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use super::{BootId, Description, Disk, MappedDisk, OsDisk, Space};
+use super::{BootId, Description, Space};
 
 /// What an allocated block is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,15 +39,10 @@ const KNOWN: &[(u32, &str, Allocation)] = &[
     (0x00C3_6400, "ceph", Allocation::PromisesNothing),
 ];
 
-/// The disk that suits a folder, which need not exist yet (then what stands above it decides): [`MappedDisk`] where
-/// an allocated block can be written without further room (ext4, XFS, tmpfs, ramfs), [`OsDisk`] everywhere else:
-/// on btrfs, ZFS, overlay, NFS, FUSE, CIFS and 9p, on what is unknown, and where the system will not say.
-#[must_use]
-pub fn default_for(dir: &Path) -> Arc<dyn Disk> {
-    match existing_file_system(dir) {
-        Some(number) if allocation(number) != Allocation::PromisesNothing => Arc::new(MappedDisk::new()),
-        _ => Arc::new(OsDisk::new()),
-    }
+/// Whether an allocated block under this folder can be written without further room. The folder need not exist yet:
+/// then what stands above it decides. No, if the system will not say.
+pub(super) fn promises_by_allocating(dir: &Path) -> bool {
+    existing_file_system(dir).is_some_and(|number| allocation(number) != Allocation::PromisesNothing)
 }
 
 fn existing_file_system(dir: &Path) -> Option<u32> {
@@ -162,6 +156,7 @@ fn unescape(field: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::default_for;
 
     #[test]
     fn blocks_are_trusted_on_ext4_xfs_and_memory_alone() {

@@ -21,7 +21,7 @@ use std::sync::{Arc, OnceLock};
 use std::{fmt, ptr, slice};
 
 use bytes::Bytes;
-use memmap2::{Advice, MmapOptions, MmapRaw};
+use memmap2::{Advice, MmapOptions, MmapRaw, UncheckedAdvice};
 
 use super::os::OsFile;
 use super::{Access, BootId, Description, Disk, DiskFile, Entry, Lock, OsDisk, Reserve, Space};
@@ -194,7 +194,24 @@ impl DiskFile for MappedFile {
             let _ = map.advise_range(Advice::PopulateWrite, at, len);
         }
     }
+
+    fn settle(&self, offset: u64, len: u64) {
+        // Whole pages alone: the tail goes on in the last one.
+        let end = offset.saturating_add(len).min(self.len()) / PAGE_BYTES * PAGE_BYTES;
+        let start = offset / PAGE_BYTES * PAGE_BYTES;
+        let Some(map) = self.map.get() else { return };
+        if let (Ok(at), Ok(len @ 1..)) = (usize::try_from(start), usize::try_from(end.saturating_sub(start)))
+        {
+            // SAFETY: the mapping is shared and of a file: dropping its page-table entries discards no byte, the next
+            // access finds the page in the page cache again (madvise(2), MADV_DONTNEED). `at + len` is within the
+            // file's length, which is the mapping's.
+            let _ = unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, at, len) };
+        }
+    }
 }
+
+/// Advice is given by pages; where they are larger the kernel rounds, and at worst a page faults once more.
+const PAGE_BYTES: u64 = 4096;
 
 fn in_memory(offset: u64) -> io::Result<usize> {
     usize::try_from(offset).map_err(|_| io::ErrorKind::FileTooLarge.into())

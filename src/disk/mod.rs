@@ -6,6 +6,7 @@
 //!
 //! Errors pass through as `io::Error`; the caller adds what it was doing and where.
 
+mod choice;
 mod folder;
 mod host;
 mod lock;
@@ -21,7 +22,7 @@ use bytes::Bytes;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
 
-pub use host::default_for;
+pub use choice::default_for;
 pub use mapped::MappedDisk;
 pub use os::OsDisk;
 
@@ -154,6 +155,11 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     /// makes them dirty: a window of 8 to 16 MiB, never a whole segment (speed 1b). What lies beyond the end is
     /// left out; nothing happens on a file whose blocks are not allocated.
     fn make_ready(&self, offset: u64, len: u64) {
+        let _ = (offset, len);
+    }
+    /// A hint: these bytes will not be written through the mapping any more. It takes them out of the writer's page
+    /// table in one go, so that the next sync need not interrupt every processor once for each page.
+    fn settle(&self, offset: u64, len: u64) {
         let _ = (offset, len);
     }
 }

@@ -119,7 +119,6 @@ impl Watermark {
     }
 
     /// A ticket for the place `at`: block on it, or await it.
-    #[must_use]
     pub fn reach(self: &Arc<Self>, at: LogOffset) -> Reached {
         Reached { mark: Arc::clone(self), at, seat: None }
     }

@@ -88,11 +88,7 @@ impl<'a> Reader<'a> {
             IpAddr::V4(Ipv4Addr::from(self.take::<4>()?))
         };
         let port = self.i32()?;
-        match u16::try_from(port) {
-            Ok(port) => Ok(SocketAddr::new(ip, port)),
-            Err(_) if port < 0 => Err(Damage::Negative { field: "port of a host" }),
-            Err(_) => Err(Damage::Negative { field: "room above the port of a host (it is beyond 65535)" }),
-        }
+        u16::try_from(port).map(|port| SocketAddr::new(ip, port)).map_err(|_| Damage::BadPort { port })
     }
 
     /// All bytes must have been read: the size equation (spec 2.1).

@@ -14,6 +14,8 @@ const ABORT_BYTES: u64 = 128;
 #[derive(Debug)]
 pub(crate) struct Before {
     pub(crate) mark: Option<Mark>,
+    /// The mark file is beyond use, and the options say to do without.
+    pub(crate) mark_is_bad: bool,
     pub(crate) ranges: Ranges,
     pub(crate) snapshot: Option<Snapshot>,
     pub(crate) abort: Option<Abort>,
@@ -53,23 +55,15 @@ impl Before {
     pub(crate) fn read(disk: &dyn Disk, layout: &Layout, on_damage: OnDamage) -> Result<Before> {
         let own = layout.own();
         let mut side_damage = Vec::new();
-        let mut spare = |result: Result<()>| match result {
-            Err(Error::Corrupt(damage)) if on_damage == OnDamage::FirstBroken => {
-                side_damage.push(damage);
-                Ok(())
-            }
-            other => other,
-        };
-        let (mut mark, mut ranges) = (None, None);
-        spare(MarkFile::read(disk, &own).map(|m| mark = m))?;
-        spare(Ranges::load(disk, &own).map(|r| ranges = r))?;
+        let (mark, mark_is_bad) = spare(MarkFile::read(disk, &own), on_damage, &mut side_damage)?;
+        let (ranges, _) = spare(Ranges::load(disk, &own), on_damage, &mut side_damage)?;
         let (snapshot, damaged) = Snapshot::load_or_none(disk, &own)?;
         side_damage.extend(damaged);
         let abort = read_small(disk, &layout.abort(), ABORT_BYTES)?.map(|text| parse_abort(&text));
         let java = read_small(disk, &layout.checkpoint(), 8)?;
         let java_flushed = java.and_then(|b| b.first_chunk::<8>().map(|b| Timestamp(i64::from_be_bytes(*b))));
         let (ranges, boot) = (ranges.unwrap_or_default(), disk.boot_id());
-        Ok(Before { mark, ranges, snapshot, abort, boot, java_flushed, side_damage })
+        Ok(Before { mark, mark_is_bad, ranges, snapshot, abort, boot, java_flushed, side_damage })
     }
 
     /// Whether sawlog wrote last: our mark, and no trace of anybody since.
@@ -88,6 +82,21 @@ impl Before {
             Some(mark) if self.is_ours() => mark.state == State::Closed,
             _ => self.abort.is_none(),
         }
+    }
+}
+
+/// What was read of a file of our own, and whether that is damaged and must be done without.
+fn spare<T>(
+    read: Result<Option<T>>,
+    on_damage: OnDamage,
+    side_damage: &mut Vec<Corruption>,
+) -> Result<(Option<T>, bool)> {
+    match read {
+        Err(Error::Corrupt(damage)) if on_damage == OnDamage::FirstBroken => {
+            side_damage.push(damage);
+            Ok((None, true))
+        }
+        other => other.map(|found| (found, false)),
     }
 }
 

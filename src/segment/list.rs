@@ -213,6 +213,7 @@ impl SegmentList {
     /// Syncs every segment that holds a byte of `[from, to)`, oldest first.
     pub(crate) fn sync(&self, from: LogOffset, to: LogOffset) -> Result<()> {
         for segment in self.all_between(from, to) {
+            segment.settle(from, to);
             segment.sync()?;
         }
         Ok(())

@@ -113,6 +113,14 @@ impl Segment {
         self.file()?.sync().map_err(|e| self.io("syncing", e))
     }
 
+    /// Everything below `to` is written: a hint before a sync.
+    pub(crate) fn settle(&self, from: LogOffset, to: LogOffset) {
+        if let Some(file) = self.file.get() {
+            let (from, to) = (self.inside(from), self.inside(to).min(self.len));
+            file.settle(from, to.saturating_sub(from));
+        }
+    }
+
     /// Writes zeros by position over `[from, to)`, in steps that make no large folios (speed.md §1a).
     pub(crate) fn zero(&self, from: LogOffset, to: LogOffset) -> Result<()> {
         let file = self.file()?;

@@ -4,6 +4,7 @@ mod ack;
 mod keeper;
 mod open;
 mod options;
+mod workers;
 
 use std::cell::Cell;
 use std::fmt;
@@ -14,14 +15,15 @@ use crate::clock::{Clock, Timestamp};
 use crate::commit_log::{Appended, CommitLog, How, Patience, Raw, Scan, Way};
 use crate::disk::{Disk, Lock};
 use crate::error::{Error, Level, Result};
-use crate::flush::{Decision, Flush, FlushPolicy, GroupCommit, Watermark};
+use crate::flush::{Decision, Flush, FlushPolicy, Watermark};
 use crate::layout::Layout;
 use crate::message::{self, EncodeRules, Encoded, Message, Record};
 use crate::offset::LogOffset;
 use crate::recovery::RecoveryReport;
-use crate::segment::Care;
 use crate::sync::Mutex;
-use crate::worker::{self, Next, Worker};
+#[cfg(any(test, feature = "sim"))]
+use crate::worker::Next;
+use crate::worker::{self, Worker};
 
 pub use ack::{Ack, Stored};
 use keeper::Keeper;
@@ -52,8 +54,7 @@ struct Inner {
     disk: Arc<dyn Disk>,
     layout: Layout,
     flusher_bell: Arc<worker::Bell>,
-    flusher: Worker,
-    janitor: Worker,
+    workers: [Worker; 3],
     by_hand: bool,
     abort_was_there: bool,
     /// The folder's lock; `None` once the store is closed.
@@ -93,7 +94,12 @@ impl Store {
     pub fn open(root: impl AsRef<Path>, options: Options) -> Result<Store> {
         let (flusher_bell, flusher_mail) = worker::bell();
         let (janitor_bell, janitor_mail) = worker::bell();
-        let bells = Bells { flusher: Arc::clone(&flusher_bell), janitor: Arc::clone(&janitor_bell) };
+        let (keeper_bell, keeper_mail) = worker::bell();
+        let bells = Bells {
+            flusher: Arc::clone(&flusher_bell),
+            janitor: Arc::clone(&janitor_bell),
+            keeper: Arc::clone(&keeper_bell),
+        };
         let opened = open::open(root.as_ref(), &options, bells)?;
         let Opened { log, keeper, report, checksum, abort_was_there, lock, disk, layout } = opened;
         let rules = EncodeRules {
@@ -102,24 +108,15 @@ impl Store {
             max_body_bytes: options.max_message(),
             born: options.clock.now(),
         };
-        let flush = flusher_step(&log, &options.policy, &janitor_bell);
-        let care = janitor_step(&log, &keeper, &options.clock);
-        let (flusher, janitor) = if options.by_hand {
-            (
-                Worker::by_hand("sawlog-flusher", Arc::clone(&flusher_bell), flush),
-                Worker::by_hand("sawlog-janitor", janitor_bell, care),
-            )
-        } else {
-            let failed = |log: &Arc<CommitLog>| {
-                let log = Arc::clone(log);
-                move |error| drop(log.fail(error))
-            };
-            let bell = Arc::clone(&flusher_bell);
-            (
-                Worker::spawn("sawlog-flusher", bell, flusher_mail, flush, failed(&log))?,
-                Worker::spawn("sawlog-janitor", janitor_bell, janitor_mail, care, failed(&log))?,
-            )
-        };
+        let flush = workers::flusher(&log, &options.policy);
+        let care = workers::janitor(&log);
+        let keep = workers::keeper(&log, &keeper, &options.clock);
+        let start = |name, bell, mail, step| workers::start(name, bell, mail, step, &log, options.by_hand);
+        let workers = [
+            start("sawlog-flusher", Arc::clone(&flusher_bell), flusher_mail, flush)?,
+            start("sawlog-janitor", janitor_bell, janitor_mail, care)?,
+            start("sawlog-keeper", keeper_bell, keeper_mail, keep)?,
+        ];
         let inner = Inner {
             log,
             policy: options.policy,
@@ -130,8 +127,7 @@ impl Store {
             disk,
             layout,
             flusher_bell,
-            flusher,
-            janitor,
+            workers,
             by_hand: options.by_hand,
             abort_was_there,
             lock: Mutex::new(Some(lock)),
@@ -271,54 +267,16 @@ impl Store {
         self.inner.close()
     }
 
-    /// One look of the flusher and one of the janitor, in the caller's thread, for stores opened
-    /// [`by_hand`](Options::by_hand). Says whether either has more to do at once.
+    /// One look of every worker (flusher, janitor, keeper), in the caller's thread, for stores opened
+    /// [`by_hand`](Options::by_hand). Says whether any has more to do at once.
     #[cfg(any(test, feature = "sim"))]
     pub fn step(&self) -> bool {
-        let flusher = self.inner.flusher.turn();
-        let janitor = self.inner.janitor.turn();
-        flusher == Next::Again || janitor == Next::Again
+        let mut again = false;
+        for worker in &self.inner.workers {
+            again |= worker.turn() == Next::Again;
+        }
+        again
     }
-}
-
-fn flusher_step(
-    log: &Arc<CommitLog>,
-    policy: &Arc<dyn FlushPolicy>,
-    janitor: &Arc<worker::Bell>,
-) -> Box<dyn FnMut() -> Next + Send> {
-    let commit = GroupCommit::new(Arc::clone(log), Arc::clone(policy));
-    let janitor = Arc::clone(janitor);
-    Box::new(move || {
-        let next = commit.step();
-        if next == Next::Again {
-            // The mark follows the flushed one.
-            janitor.ring_if_idle();
-        }
-        next
-    })
-}
-
-fn janitor_step(
-    log: &Arc<CommitLog>,
-    keeper: &Arc<Keeper>,
-    clock: &Arc<dyn Clock>,
-) -> Box<dyn FnMut() -> Next + Send> {
-    let (log, keeper, clock) = (Arc::clone(log), Arc::clone(keeper), Arc::clone(clock));
-    let mut ready = log.accepted();
-    Box::new(move || {
-        let care = if log.way() == Way::Staged { Care::Blocks } else { Care::Pages };
-        if log.failure().is_none() {
-            // What could not be made ahead is made when it is needed, and its failure is told to who needs it.
-            ready = log.segments().look_ahead(care, || log.accepted(), ready).unwrap_or(ready);
-        }
-        match keeper.keep(&log, clock.elapsed()) {
-            Ok(next) => next,
-            Err(error) => {
-                log.fail(error);
-                Next::Wait
-            }
-        }
-    })
 }
 
 impl Inner {
@@ -418,8 +376,9 @@ impl Inner {
         }
         self.log.close();
         let flushed = self.log.flush();
-        self.flusher.stop();
-        self.janitor.stop();
+        for worker in &self.workers {
+            worker.stop();
+        }
         let done = flushed.and_then(|_| self.end_in_order());
         // Nobody moves the marks any more: whoever still waits above them is told.
         self.log.fail(Error::Closed);

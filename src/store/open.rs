@@ -12,7 +12,7 @@ use crate::layout::Layout;
 use crate::message::Checksum;
 use crate::offset::LogOffset;
 use crate::recovery::{self, Before, Plan, RecoveryReport, Scope};
-use crate::segment::{SegmentList, Survey};
+use crate::segment::{Segment, SegmentList, Survey};
 use crate::store::keeper::{Keeper, write_small};
 use crate::store::options::Options;
 use crate::worker::Bell;
@@ -30,10 +30,19 @@ pub(super) struct Opened {
     pub(super) layout: Layout,
 }
 
-/// The two bells that the log rings.
+/// The bells that the log rings.
 pub(super) struct Bells {
     pub(super) flusher: Arc<Bell>,
     pub(super) janitor: Arc<Bell>,
+    pub(super) keeper: Arc<Bell>,
+}
+
+/// What opening has looked at, and decided, before it changed anything.
+struct Looked {
+    survey: Survey,
+    before: Before,
+    segments: SegmentList,
+    plan: Plan,
 }
 
 /// Opens everything but the threads.
@@ -43,34 +52,19 @@ pub(super) fn open(root: &Path, options: &Options, bells: Bells) -> Result<Opene
     let disk = options.disk.clone().unwrap_or_else(|| default_for(root));
     let layout = Layout::new(root);
     let lock = lock(&*disk, &layout)?;
-    let survey = Survey::of(&*disk, &layout.commit_log())?;
-    let before = Before::read(&*disk, &layout, options.on_damage)?;
-    let segment_bytes = options.segment_bytes_for(&layout.commit_log(), survey.segment_bytes)?;
-    let segments =
-        SegmentList::new(Arc::clone(&disk), layout.commit_log(), segment_bytes, &survey, Access::Write);
-    let progress = options.on_recovery.as_ref();
-    let scope = Scope { segments: &segments, before: &before, on_damage: options.on_damage, progress };
-    let mut plan = recovery::plan(&scope)?;
+    let mut looked = look(&disk, &layout, options)?;
 
-    let writer = plan.writer.unwrap_or_else(|| new_writer(options));
-    write_small(&*disk, &layout.abort(), &recovery::abort_text(writer))?;
-    if let Some(empty) = &survey.empty_last {
-        disk.remove(empty).map_err(|e| Error::io("removing the empty file", empty, e))?;
-    }
-    for dir in [layout.commit_log(), layout.own()] {
-        disk.create_dirs(&dir).map_err(|e| Error::io("making the folder", &dir, e))?;
-    }
-    let (mut file, old) = MarkFile::open_or_create(&*disk, &layout.own())?;
-    recovery::apply(&mut plan, &*disk, &layout, &segments, (&mut file, old))?;
+    let writer = looked.plan.writer.unwrap_or_else(|| new_writer(options));
+    let mut file = change(&disk, &layout, &mut looked, writer)?;
+    let Looked { survey, before, segments, mut plan } = looked;
     let checksum = options.checksum.unwrap_or_else(|| default_checksum(&plan, &survey));
     let mut report = std::mem::take(&mut plan.report);
     let end = report.log_end;
-    let window_bytes = options.window_bytes();
     let mark = Mark {
         generation: 0,
         durable: end,
-        window_bytes,
-        segment_bytes,
+        window_bytes: options.window_bytes(),
+        segment_bytes: segments.segment_bytes(),
         ours_from: plan.ours_from,
         boot: before.boot,
         writer,
@@ -81,35 +75,68 @@ pub(super) fn open(root: &Path, options: &Options, bells: Bells) -> Result<Opene
         Checksum::Record => plan.ranges.open_at(end),
         Checksum::Body => plan.ranges.close_at(end),
     }
+    let segment = active_segment(&segments, end)?;
     plan.ranges.save(&*disk, &layout.own())?;
     let mark = file.save(mark)?;
     let counted_to = before.snapshot.as_ref().map_or(LogOffset::ZERO, |s| s.derived_to);
     let ours = plan.ranges.iter().collect();
     let keeper = Keeper::new(Arc::clone(&disk), layout.clone(), file, mark, plan.ranges, counted_to);
     let keeper = Arc::new(keeper);
-    let failed = Arc::clone(&keeper);
-    let ack_when = options.policy.ack_when();
-    let setup = Setup {
-        clock: Arc::clone(&options.clock),
-        flusher: bells.flusher,
-        janitor: bells.janitor,
-        way: if ack_when == Level::Flushed { Way::Staged } else { Way::Direct },
-        window_bytes,
-        readers_see: options.readers_see.unwrap_or(ack_when),
-        verify_on_read: options.verify_on_read,
-        ours,
-        on_failure: Box::new(move || failed.failed()),
-    };
-    let start = Start {
-        end,
-        segment: first_segment(&segments, end)?,
-        queues: plan.queues,
-        last_stored: plan.last_stored,
-    };
+    let setup = setup(options, bells, ours, &keeper);
+    let start = Start { end, segment, queues: plan.queues, last_stored: plan.last_stored };
     let log = Arc::new(CommitLog::new(segments, setup, start));
     report.took = clock.elapsed();
     let abort_was_there = before.abort.is_some();
     Ok(Opened { log, keeper, report, checksum, abort_was_there, lock, disk, layout })
+}
+
+/// Touches nothing.
+fn look(disk: &Arc<dyn Disk>, layout: &Layout, options: &Options) -> Result<Looked> {
+    let dir = layout.commit_log();
+    let survey = Survey::of(&**disk, &dir)?;
+    let before = Before::read(&**disk, layout, options.on_damage)?;
+    let segment_bytes = options.segment_bytes_for(&dir, survey.segment_bytes)?;
+    let segments = SegmentList::new(Arc::clone(disk), dir, segment_bytes, &survey, Access::Write);
+    let progress = options.on_recovery.as_ref();
+    let scope = Scope { segments: &segments, before: &before, on_damage: options.on_damage, progress };
+    let plan = recovery::plan(&scope)?;
+    Ok(Looked { survey, before, segments, plan })
+}
+
+/// Everything that changes the folder, from the abort mark on. May stop anywhere and be begun again.
+fn change(disk: &Arc<dyn Disk>, layout: &Layout, looked: &mut Looked, writer: WriterId) -> Result<MarkFile> {
+    let Looked { survey, before, segments, plan } = looked;
+    write_small(&**disk, &layout.abort(), &recovery::abort_text(writer))?;
+    if let Some(empty) = &survey.empty_last {
+        disk.remove(empty).map_err(|e| Error::io("removing the empty file", empty, e))?;
+    }
+    for dir in [layout.commit_log(), layout.own()] {
+        disk.create_dirs(&dir).map_err(|e| Error::io("making the folder", &dir, e))?;
+    }
+    let own = layout.own();
+    let (mut file, old) = match before.mark_is_bad {
+        true => (MarkFile::start_anew(&**disk, &own)?, None),
+        false => MarkFile::open_or_create(&**disk, &own)?,
+    };
+    recovery::apply(plan, &**disk, layout, segments, (&mut file, old))?;
+    Ok(file)
+}
+
+fn setup(options: &Options, bells: Bells, ours: Vec<(LogOffset, LogOffset)>, keeper: &Arc<Keeper>) -> Setup {
+    let ack_when = options.policy.ack_when();
+    let failed = Arc::clone(keeper);
+    Setup {
+        clock: Arc::clone(&options.clock),
+        flusher: bells.flusher,
+        janitor: bells.janitor,
+        keeper: bells.keeper,
+        way: if ack_when == Level::Flushed { Way::Staged } else { Way::Direct },
+        window_bytes: options.window_bytes(),
+        readers_see: options.readers_see.unwrap_or(ack_when),
+        verify_on_read: options.verify_on_read,
+        ours,
+        on_failure: Box::new(move || failed.failed()),
+    }
 }
 
 /// The lock, taken before anything is read (promises rule 12).
@@ -158,7 +185,7 @@ fn default_checksum(plan: &Plan, survey: &Survey) -> Checksum {
 
 /// The segment in which the log ends. It is allocated before the first byte is written into it: a broker's files are
 /// sparse, and a full disk would be a signal under a mapping (promises rule 7).
-fn first_segment(segments: &SegmentList, end: LogOffset) -> Result<Arc<crate::segment::Segment>> {
+fn active_segment(segments: &SegmentList, end: LogOffset) -> Result<Arc<Segment>> {
     let segment = match segments.find(end).or_else(|| segments.last()) {
         Some(segment) => segment,
         None => segments.roll(false)?,

@@ -60,9 +60,7 @@ impl Tree {
         let files: Vec<Source> = files
             .into_iter()
             // Test files are under no law of layout; they are all-or-nothing like test modules.
-            .filter(|(path, _)| {
-                !path.ends_with("/tests.rs") && path != "tests.rs" && !path.contains("/tests/")
-            })
+            .filter(|(path, _)| !path.ends_with("tests.rs") && !path.contains("/tests/"))
             .map(|(path, text)| {
                 let clean = clean(&text);
                 let (code, removed) = without_tests(&clean);

@@ -169,6 +169,20 @@ fn a_mark_of_another_length_or_with_two_bad_slots_is_refused_by_name() {
 }
 
 #[test]
+fn a_damaged_mark_is_replaced_by_an_empty_one_only_when_asked() {
+    for len in [8192, 100] {
+        let disk = disk_with_folder();
+        disk.write_file(dir().join("mark"), vec![1u8; len]).unwrap();
+        disk.sync_dir(dir()).unwrap();
+        assert!(MarkFile::open_or_create(&disk, dir()).is_err());
+        let mut file = MarkFile::start_anew(&disk, dir()).unwrap();
+        assert_eq!(durable(&disk.power_cut(1, Survivors::Nothing)), None);
+        file.save(durable_at(3)).unwrap();
+        assert_eq!(durable(&disk.power_cut(1, Survivors::Nothing)), Some(3));
+    }
+}
+
+#[test]
 fn every_call_under_the_mark_may_fail_once_and_the_next_start_goes_on() {
     let mut sweep = 1..;
     let swept = sweep.find(|n| {

@@ -70,6 +70,14 @@ fn bytes_survive_in_every_combination() {
     let found: BTreeSet<_> =
         (0..400).map(|seed| bytes(&disk.power_cut(seed, Survivors::Bytes), "/a")).collect();
     assert_eq!(found.len(), 8, "{found:?}");
+    // Bytes are taken over eight at a time: those at the same place of two words must not hang together.
+    let file = synced(&disk, "/b", 70);
+    file.write_at(0, &[1; 70]).unwrap();
+    for (one, other) in [(0, 8), (3, 59), (63, 64), (5, 68)] {
+        let pairs = (0..400).map(|seed| bytes(&disk.power_cut(seed, Survivors::Bytes), "/b"));
+        let pairs: BTreeSet<_> = pairs.map(|found| (found[one], found[other])).collect();
+        assert_eq!(pairs.len(), 4, "{one} and {other}: {pairs:?}");
+    }
 }
 
 #[test]

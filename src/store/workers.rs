@@ -1,0 +1,76 @@
+//! What runs by itself: three steps, each under a thread of its own or called by hand.
+//!
+//! The **flusher** flushes as the policy says. The **janitor** makes pages and blocks ready ahead of the tail; it must
+//! keep up with the tail, so nothing that may wait for long is its work. The **keeper** makes the next segment and
+//! keeps mark and counts on disk.
+
+use std::sync::Arc;
+
+use crossbeam_channel::Receiver;
+
+use crate::clock::Clock;
+use crate::commit_log::{CommitLog, Way};
+use crate::error::Result;
+use crate::flush::{FlushPolicy, GroupCommit};
+use crate::segment::Care;
+use crate::store::keeper::Keeper;
+use crate::worker::{Bell, Next, Step, Worker};
+
+/// A worker with a thread, or without one. If its step panics the log fails.
+pub(super) fn start(
+    name: &'static str,
+    bell: Arc<Bell>,
+    mail: Receiver<()>,
+    step: Step,
+    log: &Arc<CommitLog>,
+    by_hand: bool,
+) -> Result<Worker> {
+    if by_hand {
+        return Ok(Worker::by_hand(name, bell, step));
+    }
+    let log = Arc::clone(log);
+    Worker::spawn(name, bell, mail, step, move |error| drop(log.fail(error)))
+}
+
+pub(super) fn flusher(log: &Arc<CommitLog>, policy: &Arc<dyn FlushPolicy>) -> Step {
+    let commit = GroupCommit::new(Arc::clone(log), Arc::clone(policy));
+    Box::new(move || commit.step())
+}
+
+fn care(log: &CommitLog) -> Care {
+    if log.way() == Way::Staged { Care::Blocks } else { Care::Pages }
+}
+
+pub(super) fn janitor(log: &Arc<CommitLog>) -> Step {
+    let log = Arc::clone(log);
+    let (mut ready, mut syncs) = (log.accepted(), log.syncs());
+    Box::new(move || {
+        let care = care(&log);
+        if care == Care::Pages && std::mem::replace(&mut syncs, log.syncs()) != log.syncs() {
+            // A sync has protected what was faulted in ahead: fault it in again.
+            ready = log.accepted();
+        }
+        if log.failure().is_none() {
+            // What cannot be made ready is paid for when it is needed, and its failure told to who needs it.
+            ready = log.segments().look_ahead(care, || log.accepted(), ready).unwrap_or(ready);
+        }
+        Next::Wait
+    })
+}
+
+pub(super) fn keeper(log: &Arc<CommitLog>, keeper: &Arc<Keeper>, clock: &Arc<dyn Clock>) -> Step {
+    let (log, keeper, clock) = (Arc::clone(log), Arc::clone(keeper), Arc::clone(clock));
+    Box::new(move || {
+        if log.failure().is_none() {
+            // A roll that finds nothing prepared makes the segment itself, and tells its caller what went wrong.
+            let _ = log.segments().prepare_in_time(care(&log), log.accepted());
+        }
+        match keeper.keep(&log, clock.elapsed()) {
+            Ok(next) => next,
+            Err(error) => {
+                log.fail(error);
+                Next::Wait
+            }
+        }
+    })
+}

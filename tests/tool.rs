@@ -1,0 +1,167 @@
+//! The tool from outside: what it prints, what it answers, what it leaves behind.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "tests may stop at the first surprise"
+)]
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use sawlog::{Options, Store};
+use serde_json::Value;
+
+fn tool(arguments: &[&str], dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sawlog"));
+    command.args(arguments).env("TMPDIR", dir).stdin(Stdio::null());
+    command
+}
+
+fn answer(arguments: &[&str], dir: &Path) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = tool(arguments, dir).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap(), text(stdout), text(stderr))
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+const SHORT: [&str; 5] = ["bench", "--seconds", "0.2", "--segment-bytes", "16M"];
+
+#[test]
+fn a_short_bench_loses_nothing_doubles_nothing_and_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let json = tempfile::NamedTempFile::new().unwrap();
+    let arguments = [&SHORT[..], &["--json", json.path().to_str().unwrap()]].concat();
+    let (code, out, err) = answer(&arguments, dir.path());
+    assert_eq!((code, &err[..]), (0, ""), "{out}");
+    assert!(names(dir.path()).is_empty());
+
+    let told: Value = serde_json::from_slice(&fs::read(json.path()).unwrap()).unwrap();
+    assert_eq!(told["sawlog"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(told["sound"], true);
+    assert!(told["disk"].is_string() && told["in_memory"].is_boolean());
+    assert!(out.contains(told["file_system"].as_str().unwrap()));
+    let rows = told["rows"].as_array().unwrap();
+    let kinds: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            (
+                row["policy"].as_str().unwrap(),
+                row["producers"].as_u64().unwrap(),
+                row["killed"].as_bool().unwrap(),
+            )
+        })
+        .collect();
+    let (sync, not) = ("SYNC_FLUSH", "ASYNC_FLUSH");
+    let all = [(sync, 1, false), (sync, 16, false), (sync, 64, false), (not, 1, false), (not, 4, false)];
+    assert_eq!(kinds, [&all[..], &[(sync, 16, true), (not, 4, true)]].concat());
+    for row in rows {
+        for none in ["lost", "duplicated", "wrong"] {
+            assert_eq!(row[none], 0, "{row:#}");
+        }
+        let number = |name: &str| row[name].as_f64().unwrap();
+        for some in ["messages", "messages_per_s", "mib_per_s", "p50_us", "recovery_ms"] {
+            assert!(number(some) > 0.0, "{some}: {row:#}");
+        }
+        assert!(number("p50_us") <= number("p99_us") && number("p99_us") <= number("p999_us"), "{row:#}");
+        // What was acknowledged was read, and at most what was in flight beside it.
+        assert_eq!(
+            row["records_read"].as_u64().unwrap(),
+            row["messages"].as_u64().unwrap() + row["unacknowledged"].as_u64().unwrap()
+        );
+        if row["policy"] == sync {
+            assert!(number("syncs_per_s") > 0.0 && number("mean_batch") > 0.0, "{row:#}");
+        }
+    }
+    // The table says the same: a line for each row, with its three zeros at the end.
+    let lines: Vec<_> = out.lines().filter(|line| line.contains("C_FLUSH") && line.contains('│')).collect();
+    assert_eq!(lines.len(), rows.len(), "{out}");
+    for line in lines {
+        let zeros: Vec<_> =
+            line.split(['│', '┆']).rev().map(str::trim).filter(|cell| !cell.is_empty()).take(3).collect();
+        assert_eq!(zeros, ["0"; 3], "{line}");
+    }
+}
+
+#[test]
+fn kept_stores_are_stores() {
+    let dir = tempfile::tempdir().unwrap();
+    let arguments =
+        [&SHORT[..3], &["--segment-bytes", "1M", "--keep", "--dir", dir.path().to_str().unwrap()]].concat();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let (code, out, err) = answer(&arguments, elsewhere.path());
+    assert_eq!(code, 0, "{out}{err}");
+    let [bench] = &names(dir.path())[..] else { panic!("not one folder") };
+    for row in 0..7 {
+        let root = dir.path().join(bench).join(format!("row-{row}"));
+        let store = Store::open(root, Options::new()).unwrap();
+        assert!(store.recovery().clean_shutdown);
+        assert!(store.scan(store.marks().first).all(|record| record.is_ok()));
+    }
+}
+
+#[test]
+fn what_the_user_can_put_right_answers_2() {
+    let dir = tempfile::tempdir().unwrap();
+    let wrong: [&[&str]; 9] = [
+        &[],
+        &["mill"],
+        &["bench", "--seconds", "0"],
+        &["bench", "--bytes", "3"],
+        &["bench", "--bytes", "8M"],
+        &["bench", "--segment-bytes", "10K"],
+        &["bench", "--segment-bytes", "4G", "--seconds", "0.1"],
+        &["bench", "--dir", "/nowhere/at/all"],
+        &["bench", "--json", "/nowhere/at/all.json"],
+    ];
+    for arguments in wrong {
+        let (code, out, err) = answer(arguments, dir.path());
+        assert_eq!(code, 2, "{arguments:?}: {out}{err}");
+        assert!(!err.is_empty(), "{arguments:?}");
+        assert!(names(dir.path()).is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn help_shows_examples_and_hides_the_child() {
+    let dir = tempfile::tempdir().unwrap();
+    let (code, out, _) = answer(&["bench", "--help"], dir.path());
+    assert_eq!(code, 0);
+    assert!(out.contains("Examples:") && out.contains("--dir") && out.contains("--json"), "{out}");
+    let (code, out, _) = answer(&["--help"], dir.path());
+    assert_eq!(code, 0);
+    assert!(out.contains("bench") && !out.contains("bench-child"), "{out}");
+}
+
+/// Interrupted in the middle, the tool ends in order: its folder goes and its own child with it.
+#[test]
+fn an_interrupted_bench_takes_its_folder_away() {
+    for signal in ["INT", "TERM"] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut child = tool(&["bench", "--seconds", "600"], dir.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // The heading is printed when the folder is there and signals are listened for.
+        let mut heading = BufReader::new(child.stdout.take().unwrap()).lines();
+        let found = heading.any(|line| line.unwrap().starts_with("in /"));
+        assert!(found);
+        assert_eq!(names(dir.path()).len(), 1);
+        let killed = Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().unwrap();
+        assert!(killed.success());
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+        assert!(names(dir.path()).is_empty(), "{signal}");
+    }
+}
