@@ -180,6 +180,7 @@ impl CommitLog {
         }
         if rolls {
             if how.patience == Patience::Busy && tail.taken.is_none() && !self.segments().is_prepared() {
+                self.segments().ask_for_next();
                 self.keeper().ring();
                 let unflushed_bytes = tail.end.since(flushed);
                 return Err(Error::Busy { unflushed: unflushed_bytes, window: self.window_bytes() });

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::disk::{Access, Disk, Reserve};
 use crate::error::{Error, Result};
@@ -20,6 +21,8 @@ pub(crate) struct SegmentList {
     segments: RwLock<VecDeque<Arc<Segment>>>,
     /// The next segment, made ahead of need and already under its name.
     prepared: Mutex<Option<Arc<Segment>>>,
+    /// Somebody who must not wait needs the next segment now, wherever the tail stands.
+    asked: AtomicBool,
 }
 
 /// What lies in a segments' folder, found without touching it.
@@ -82,7 +85,8 @@ impl SegmentList {
             Arc::new(Segment::lazy(&disk, path.clone(), *base, segment_bytes, access))
         };
         let segments = RwLock::new(found.segments.iter().map(lazy).collect());
-        SegmentList { disk, dir, segment_bytes, segments, prepared: Mutex::new(None) }
+        let (prepared, asked) = (Mutex::new(None), AtomicBool::new(false));
+        SegmentList { disk, dir, segment_bytes, segments, prepared, asked }
     }
 
     pub(crate) fn segment_bytes(&self) -> u64 {
@@ -144,9 +148,18 @@ impl SegmentList {
         Ok(next)
     }
 
-    /// Whether [`SegmentList::roll`] would have to make a file.
+    /// Whether [`SegmentList::roll`] would find a segment made. Never waits: one in the making is not there yet.
     pub(crate) fn is_prepared(&self) -> bool {
-        self.prepared.lock().is_some()
+        self.prepared.try_lock().is_some_and(|prepared| prepared.is_some())
+    }
+
+    /// The next segment is needed, however much of this one is free: a long record does not fit.
+    pub(crate) fn ask_for_next(&self) {
+        self.asked.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn is_asked_for(&self) -> bool {
+        self.asked.load(Ordering::SeqCst)
     }
 
     /// The segment made ahead, if there is one.
@@ -165,6 +178,7 @@ impl SegmentList {
         if prepared.is_none() {
             *prepared = Some(self.make(self.next_base(), zeroed)?);
         }
+        self.asked.store(false, Ordering::SeqCst);
         Ok(())
     }
 
