@@ -23,6 +23,8 @@ pub(crate) struct SegmentList {
     prepared: Mutex<Option<Arc<Segment>>>,
     /// Somebody who must not wait needs the next segment now, wherever the tail stands.
     asked: AtomicBool,
+    /// A segment that has its name, which is not durable yet: the folder's sync failed behind the rename.
+    named: Mutex<Option<Arc<Segment>>>,
 }
 
 /// What lies in a segments' folder, found without touching it.
@@ -85,8 +87,8 @@ impl SegmentList {
             Arc::new(Segment::lazy(&disk, path.clone(), *base, segment_bytes, access))
         };
         let segments = RwLock::new(found.segments.iter().map(lazy).collect());
-        let (prepared, asked) = (Mutex::new(None), AtomicBool::new(false));
-        SegmentList { disk, dir, segment_bytes, segments, prepared, asked }
+        let (prepared, asked, named) = (Mutex::new(None), AtomicBool::new(false), Mutex::new(None));
+        SegmentList { disk, dir, segment_bytes, segments, prepared, asked, named }
     }
 
     pub(crate) fn segment_bytes(&self) -> u64 {
@@ -185,6 +187,20 @@ impl SegmentList {
     /// Creates in the `making` folder, allocates, syncs, renames in without replacing, syncs the folder (promises
     /// rule 8): whoever lists the folder, a Java broker too, sees whole segments only.
     fn make(&self, base: LogOffset, zeroed: bool) -> Result<Arc<Segment>> {
+        let segment = match self.named.lock().take().filter(|s| s.base() == base) {
+            Some(named) => named,
+            None => self.make_named(base, zeroed)?,
+        };
+        self.disk.sync_dir(&self.dir).map_err(|e| {
+            // The name is taken now: the next attempt must go on from here, a new file could not have it.
+            *self.named.lock() = Some(Arc::clone(&segment));
+            Error::io("syncing the folder", &self.dir, e)
+        })?;
+        Ok(segment)
+    }
+
+    /// All of it but the last step.
+    fn make_named(&self, base: LogOffset, zeroed: bool) -> Result<Arc<Segment>> {
         if base.plus(self.segment_bytes) > LogOffset::MAX {
             let why = "the log has reached the last offset that RocketMQ's format can hold";
             return Err(Error::InvalidMessage(why.into()));
@@ -210,7 +226,6 @@ impl SegmentList {
         }
         segment.sync()?;
         self.disk.rename(&made, &path).map_err(|e| Error::io("renaming in", &path, e))?;
-        self.disk.sync_dir(&self.dir).map_err(|e| Error::io("syncing the folder", &self.dir, e))?;
         Ok(Arc::new(segment))
     }
 
@@ -247,9 +262,14 @@ impl SegmentList {
 
     /// Removes the prepared segment's file, which holds nothing: an orderly end leaves no file without records.
     pub(crate) fn drop_prepared(&self) -> Result<()> {
-        let Some(prepared) = self.prepared.lock().take() else { return Ok(()) };
-        let path = prepared.path();
-        self.disk.remove(path).map_err(|e| Error::io("removing", path, e))?;
+        let unused = [self.prepared.lock().take(), self.named.lock().take()];
+        let mut unused = unused.iter().flatten().map(|segment| segment.path()).peekable();
+        if unused.peek().is_none() {
+            return Ok(());
+        }
+        for path in unused {
+            self.disk.remove(path).map_err(|e| Error::io("removing", path, e))?;
+        }
         self.disk.sync_dir(&self.dir).map_err(|e| Error::io("syncing the folder", &self.dir, e))
     }
 }
