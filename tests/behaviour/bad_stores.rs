@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use sawlog::flush::SyncFlush;
-use sawlog::{Damage, Error, LogOffset, Options, Store};
+use sawlog::{Damage, Error, LogOffset, OnDamage, Options, Store};
 
 use crate::world::*;
 
@@ -100,7 +100,7 @@ const REFUSED: &[(&str, Arrange, Fits, &str)] = &[
         |e| matches!(e, Error::Foreign { .. } | Error::Geometry { found: 0, .. }),
         "00000000000000000000",
     ),
-    ("a missing segment in the middle", |w| remove(w, TWO), corrupt, "65536"),
+    ("a missing segment in the middle", |w| remove(w, TWO), corrupt, "a segment is missing here"),
     ("a missing last segment", |w| remove(w, THREE), corrupt, "durable up to"),
     (
         "no segment at all",
@@ -139,6 +139,27 @@ fn a_folder_that_is_no_whole_store_is_refused_with_the_file_and_left_alone() {
             assert_eq!(world.disk.open_handles(), 0, "{what}");
         }
     }
+}
+
+/// An orderly end was believed without a look at the names: the scan began in the last segment, and a store whose
+/// middle was gone opened as if nothing were missing.
+#[test]
+fn what_stands_behind_a_missing_segment_is_put_aside_when_that_is_asked_for() {
+    let world = whole();
+    let last = all(&world.sync()).iter().rfind(|r| r.position.offset.0 < SEGMENT).unwrap().position.end();
+    remove(&world, TWO);
+    let options = world.options(SyncFlush).on_damage(OnDamage::FirstBroken);
+    let store = Store::open("/store", options).unwrap();
+    let report = store.recovery();
+    let cuts: Vec<_> = report.cuts.iter().map(|cut| (cut.from, cut.to.0, cut.damage)).collect();
+    let blank = (last, last.0 + 8, true);
+    assert_eq!(
+        (report.log_end, &cuts[..]),
+        (last, &[blank, (LogOffset(2 * SEGMENT), 3 * SEGMENT, true)][..])
+    );
+    assert_eq!(world.disk.read_file(&report.cuts[1].saved).unwrap().len() as u64, SEGMENT);
+    assert!(all(&store).iter().all(|r| r.position.end() <= last));
+    assert!(!report.queues_moved_back.is_empty(), "{report}");
 }
 
 #[test]
