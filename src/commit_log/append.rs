@@ -178,16 +178,18 @@ impl CommitLog {
         if end.since(flushed) > self.window_bytes() && flushed < tail.end {
             return Ok(Tried::Shut(LogOffset(end.0.saturating_sub(self.window_bytes())).min(tail.end)));
         }
+        // Before a roll, which leaves a blank record behind: that byte, too, is the oldest one then.
+        if flushed == tail.end {
+            tail.dirty_since = self.clock().elapsed();
+        }
         if rolls {
             if how.patience == Patience::Busy && tail.taken.is_none() && !self.segments().is_prepared() {
+                self.segments().ask_for_next();
                 self.keeper().ring();
                 let unflushed_bytes = tail.end.since(flushed);
                 return Err(Error::Busy { unflushed: unflushed_bytes, window: self.window_bytes() });
             }
             self.roll(&mut tail)?;
-        }
-        if flushed == tail.end {
-            tail.dirty_since = self.clock().elapsed();
         }
         self.write_all(&mut tail, records, how.now, each)?;
         self.publish(&tail, how.level);

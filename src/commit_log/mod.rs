@@ -214,21 +214,35 @@ impl CommitLog {
     pub(crate) fn flush_if_nobody_does(&self) -> Result<()> {
         // Pairs with the fence below: if the lock was seen held, its holder sees what this thread wants.
         fence(Ordering::SeqCst);
-        let Some(mut held) = self.flushing.try_lock() else { return Ok(()) };
+        let Some(held) = self.flushing.try_lock() else { return Ok(()) };
+        self.flush_and_leave(held).map(drop)
+    }
+
+    /// Makes room: `accepted - flushed` shrinks until the flushed mark is at `until`.
+    fn open_window(&self, until: LogOffset) -> Result<()> {
+        let held = self.flushing.lock();
+        // Another producer may have done it while this one waited for the lock.
+        if self.flushed.at() < until {
+            return self.flush_and_leave(held).map(drop);
+        }
+        self.leave(held);
+        Ok(())
+    }
+
+    fn flush_and_leave(&self, mut held: MutexGuard<'_, Staged>) -> Result<LogOffset> {
         let done = self.flush_held(&mut held);
+        self.leave(held);
+        done
+    }
+
+    /// Gives the flush lock back and hands on what came meanwhile: a producer that found the lock held has left its
+    /// message to the holder, whoever that was.
+    fn leave(&self, held: MutexGuard<'_, Staged>) {
         drop(held);
         fence(Ordering::SeqCst);
         if self.is_wanted() {
             self.flusher().ring();
         }
-        done.map(drop)
-    }
-
-    /// Makes room: `accepted - flushed` shrinks until the flushed mark is at `until`.
-    fn open_window(&self, until: LogOffset) -> Result<()> {
-        let mut held = self.flushing.lock();
-        // Another producer may have done it while this one waited for the lock.
-        if self.flushed.at() < until { self.flush_held(&mut held).map(drop) } else { Ok(()) }
     }
 
     fn flush_held(&self, held: &mut MutexGuard<'_, Staged>) -> Result<LogOffset> {
@@ -277,7 +291,7 @@ impl CommitLog {
 
 impl Flush for CommitLog {
     fn flush(&self) -> Result<LogOffset> {
-        self.flush_held(&mut self.flushing.lock())
+        self.flush_and_leave(self.flushing.lock())
     }
 
     fn pressure_bytes(&self) -> u64 {
