@@ -120,6 +120,8 @@ enum Tried {
     Done(LogOffset),
     /// The window is shut until the flushed mark is here.
     Shut(LogOffset),
+    /// A direct write failed, and what may have arrived in this segment was zeroed.
+    TookBack(Arc<Segment>, Error),
 }
 
 impl CommitLog {
@@ -145,8 +147,19 @@ impl CommitLog {
                     let unflushed_bytes = self.accepted().since(self.flushed().at());
                     return Err(Error::Busy { unflushed: unflushed_bytes, window: self.window_bytes() });
                 }
+                Tried::TookBack(segment, error) => return Err(self.settle(&segment, error)),
             }
         }
+    }
+
+    /// Nobody is told that nothing was stored before the zeros are durable: a whole record of a failed batch may lie
+    /// below them, and a power cut could bring it back. A failed append is rare enough for a sync.
+    fn settle(&self, segment: &Segment, error: Error) -> Error {
+        if self.failure().is_some() {
+            return error;
+        }
+        let _alone = self.flushing.lock();
+        segment.sync().map_or_else(|cause| self.fail(cause), |()| error)
     }
 
     fn refuse_too_large(&self, total: u64) -> Result<()> {
@@ -184,28 +197,32 @@ impl CommitLog {
                 let unflushed_bytes = tail.end.since(flushed);
                 return Err(Error::Busy { unflushed: unflushed_bytes, window: self.window_bytes() });
             }
-            self.roll(&mut tail)?;
+            let next = match tail.taken.take() {
+                Some(next) => next,
+                None => self.segments().roll(self.way() == Way::Staged)?,
+            };
+            if let Err(error) = self.roll(&mut tail, next) {
+                return Ok(Tried::TookBack(Arc::clone(&tail.segment), error));
+            }
         }
         if flushed == tail.end {
             tail.dirty_since = self.clock().elapsed();
         }
-        self.write_all(&mut tail, records, how.now, each)?;
+        if let Err(error) = self.write_all(&mut tail, records, how.now, each) {
+            return Ok(Tried::TookBack(Arc::clone(&tail.segment), error));
+        }
         self.publish(&tail, how.level);
         Ok(Tried::Done(tail.end))
     }
 
     /// Moves the tail to the next segment, and ends the one before with a blank record.
-    fn roll(&self, tail: &mut Tail) -> Result<()> {
-        let next = match tail.taken.take() {
-            Some(next) => next,
-            None => self.segments().roll(self.way() == Way::Staged)?,
-        };
+    fn roll(&self, tail: &mut Tail, next: Arc<Segment>) -> Result<()> {
         let (at, room) = (tail.end, tail.room());
         // Room is at most a segment's length, which is below 2 GiB (spec 1.1): it always fits.
         let blank = message::blank(u32::try_from(room).unwrap_or(u32::MAX));
         if let Err(error) = self.put(tail, at, &blank) {
             tail.taken = Some(next);
-            return Err(error);
+            return Err(self.take_back(tail, &[], at.plus(BLANK_BYTES), error));
         }
         tail.end = next.base();
         tail.segment = next;
