@@ -12,6 +12,9 @@ use crate::offset::LogOffset;
 use crate::segment::Segment;
 use crate::sync::{Mutex, RwLock};
 
+/// How much of a segment made ahead is zeroed between two syncs.
+const ZERO_PIECE_BYTES: u64 = 4 << 20;
+
 /// The run of segments, oldest first.
 #[derive(Debug)]
 pub(crate) struct SegmentList {
@@ -217,7 +220,14 @@ impl SegmentList {
         let segment = Segment::lazy(&self.disk, path.clone(), base, self.segment_bytes, Access::Write);
         let _ = segment.file.set(file);
         if zeroed {
-            segment.zero(base, segment.end())?;
+            // Synced in pieces: one great sync at the end would hold up the log's own for as long as it takes.
+            let mut at = base;
+            while at < segment.end() {
+                let to = at.plus(ZERO_PIECE_BYTES).min(segment.end());
+                segment.zero(at, to)?;
+                segment.sync()?;
+                at = to;
+            }
             *segment.zeroed.lock() = self.segment_bytes;
         }
         segment.sync()?;
