@@ -5,7 +5,6 @@
 //! its sync (SYNC_FLUSH); nobody reads a staged byte. Both write the same bytes to the same files.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::commit_log::queue_offsets::QueueOffsets;
@@ -57,8 +56,6 @@ pub(crate) struct Tail {
     pub(crate) queues: QueueOffsets,
     last_stored: Timestamp,
     pub(crate) staged: Staged,
-    /// When the oldest byte that is not flushed was appended, by the monotonic clock.
-    pub(crate) dirty_since: Duration,
     closed: bool,
 }
 
@@ -97,8 +94,8 @@ impl Tail {
         queues: QueueOffsets,
         last_stored: Timestamp,
     ) -> Tail {
-        let (staged, dirty_since) = (Staged::default(), Duration::ZERO);
-        Tail { end, segment, taken: None, queues, last_stored, staged, dirty_since, closed: false }
+        let staged = Staged::default();
+        Tail { end, segment, taken: None, queues, last_stored, staged, closed: false }
     }
 
     pub(crate) fn end(&self) -> LogOffset {
@@ -120,6 +117,8 @@ enum Tried {
     Done(LogOffset),
     /// The window is shut until the flushed mark is here.
     Shut(LogOffset),
+    /// A direct write failed, and what may have arrived in this segment was zeroed.
+    TookBack(Arc<Segment>, Error),
 }
 
 impl CommitLog {
@@ -145,8 +144,19 @@ impl CommitLog {
                     let unflushed_bytes = self.accepted().since(self.flushed().at());
                     return Err(Error::Busy { unflushed: unflushed_bytes, window: self.window_bytes() });
                 }
+                Tried::TookBack(segment, error) => return Err(self.settle(&segment, error)),
             }
         }
+    }
+
+    /// Nobody is told that nothing was stored before the zeros are durable: a whole record of a failed batch may lie
+    /// below them, and a power cut could bring it back. A failed append is rare enough for a sync.
+    fn settle(&self, segment: &Segment, error: Error) -> Error {
+        if self.failure().is_some() {
+            return error;
+        }
+        let _alone = self.flushing.lock();
+        segment.sync().map_or_else(|cause| self.fail(cause), |()| error)
     }
 
     fn refuse_too_large(&self, total: u64) -> Result<()> {
@@ -180,7 +190,7 @@ impl CommitLog {
         }
         // Before a roll, which leaves a blank record behind: that byte, too, is the oldest one then.
         if flushed == tail.end {
-            tail.dirty_since = self.clock().elapsed();
+            self.dirty_from_now();
         }
         if rolls {
             if how.patience == Patience::Busy && tail.taken.is_none() && !self.segments().is_prepared() {
@@ -189,25 +199,29 @@ impl CommitLog {
                 let unflushed_bytes = tail.end.since(flushed);
                 return Err(Error::Busy { unflushed: unflushed_bytes, window: self.window_bytes() });
             }
-            self.roll(&mut tail)?;
+            let next = match tail.taken.take() {
+                Some(next) => next,
+                None => self.segments().roll(self.way() == Way::Staged)?,
+            };
+            if let Err(error) = self.roll(&mut tail, next) {
+                return Ok(Tried::TookBack(Arc::clone(&tail.segment), error));
+            }
         }
-        self.write_all(&mut tail, records, how.now, each)?;
+        if let Err(error) = self.write_all(&mut tail, records, how.now, each) {
+            return Ok(Tried::TookBack(Arc::clone(&tail.segment), error));
+        }
         self.publish(&tail, how.level);
         Ok(Tried::Done(tail.end))
     }
 
     /// Moves the tail to the next segment, and ends the one before with a blank record.
-    fn roll(&self, tail: &mut Tail) -> Result<()> {
-        let next = match tail.taken.take() {
-            Some(next) => next,
-            None => self.segments().roll(self.way() == Way::Staged)?,
-        };
+    fn roll(&self, tail: &mut Tail, next: Arc<Segment>) -> Result<()> {
         let (at, room) = (tail.end, tail.room());
         // Room is at most a segment's length, which is below 2 GiB (spec 1.1): it always fits.
         let blank = message::blank(u32::try_from(room).unwrap_or(u32::MAX));
         if let Err(error) = self.put(tail, at, &blank) {
             tail.taken = Some(next);
-            return Err(error);
+            return Err(self.take_back(tail, &[], at.plus(BLANK_BYTES), error));
         }
         tail.end = next.base();
         tail.segment = next;

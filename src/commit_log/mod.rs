@@ -11,6 +11,7 @@ mod walk;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, Level, Result};
@@ -75,6 +76,8 @@ pub(crate) struct CommitLog {
     written: Arc<Watermark>,
     flushed: Arc<Watermark>,
     syncs: AtomicU64,
+    /// When the oldest byte that is not flushed was appended: nanoseconds by the monotonic clock.
+    dirty_since_ns: AtomicU64,
     failed: OnceLock<Error>,
 }
 
@@ -98,6 +101,7 @@ impl CommitLog {
             written: Watermark::new(end),
             flushed: Watermark::new(end),
             syncs: 0.into(),
+            dirty_since_ns: 0.into(),
             failed: OnceLock::new(),
         }
     }
@@ -141,6 +145,11 @@ impl CommitLog {
 
     fn accept(&self, to: LogOffset) {
         self.accepted.store(to.0, Ordering::SeqCst);
+    }
+
+    fn dirty_from_now(&self) {
+        let now = u64::try_from(self.clock().elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.dirty_since_ns.store(now, Ordering::Relaxed);
     }
 
     /// Somebody waits, or will, for a sync that covers everything below `to`.
@@ -250,7 +259,7 @@ impl CommitLog {
         let to = {
             let mut tail = self.tail.lock();
             std::mem::swap(&mut tail.staged, held);
-            tail.dirty_since = self.clock().elapsed();
+            self.dirty_from_now();
             tail.end()
         };
         let from = self.flushed.at();
@@ -304,8 +313,11 @@ impl Flush for CommitLog {
         }
         let unflushed_bytes = self.accepted().since(self.flushed.at());
         let waiting_for = match unflushed_bytes {
-            0 => std::time::Duration::ZERO,
-            _ => self.clock().elapsed().saturating_sub(self.tail.lock().dirty_since),
+            0 => Duration::ZERO,
+            _ => {
+                let since = Duration::from_nanos(self.dirty_since_ns.load(Ordering::Relaxed));
+                self.clock().elapsed().saturating_sub(since)
+            }
         };
         Some(Progress { unflushed_bytes, wanted: self.is_wanted(), waiting_for })
     }

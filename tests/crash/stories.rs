@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use sawlog::disk::sim::{OpKind, SimDisk, Survivors};
+use sawlog::disk::sim::{Aim, Fault, FaultKind, OpKind, SimDisk, Survivors};
 use sawlog::{LogOffset, Message, Store};
 
 use crate::support::expected::ROOT;
@@ -59,4 +59,22 @@ fn a_new_store_whose_first_open_was_cut_is_no_brokers() {
             break;
         }
     }
+}
+
+/// The second record of a batch could not be written; the batch was refused and its first record zeroed, but not
+/// durably. A power cut kept the record and lost the zeros: a message was there of which the producer had been told
+/// that nothing was stored.
+#[test]
+fn a_refused_batch_does_not_come_back_after_a_power_cut() {
+    let disk = SimDisk::new();
+    let store = open(&disk, false);
+    disk.fail_at_aimed(Aim::anything().kind(OpKind::Write), 2, Fault::once(FaultKind::Eio));
+    let messages = ["first", "second"].map(|body| Message::new("orders", body));
+    store.append_batch(&messages).unwrap_err();
+    for seed in 0..200 {
+        let cut = disk.power_cut(seed, Survivors::Sectors);
+        assert_eq!(bodies(&open(&cut, false)), [b""; 0], "seed {seed}");
+    }
+    store.append(&Message::new("orders", "third")).unwrap().forget();
+    assert_eq!(bodies(&store), [b"third"]);
 }
