@@ -207,22 +207,9 @@ impl CommitLog {
                 return Ok(Tried::TookBack(Arc::clone(&tail.segment), error));
             }
         }
-<<<<<<< HEAD
         if let Err(error) = self.write_all(&mut tail, records, how.now, each) {
             return Ok(Tried::TookBack(Arc::clone(&tail.segment), error));
         }
-=======
-<<<<<<< HEAD
-        self.write_all(&mut tail, records, how.now, each)?;
-=======
-        if flushed == tail.end {
-            self.dirty_from_now();
-        }
-        if let Err(error) = self.write_all(&mut tail, records, how.now, each) {
-            return Ok(Tried::TookBack(Arc::clone(&tail.segment), error));
-        }
->>>>>>> crash
->>>>>>> behaviour
         self.publish(&tail, how.level);
         Ok(Tried::Done(tail.end))
     }
