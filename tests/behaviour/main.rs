@@ -8,6 +8,7 @@
     clippy::cast_possible_wrap,
     clippy::cast_sign_loss,
     clippy::disallowed_methods,
+    clippy::print_stdout,
     missing_docs,
     unreachable_pub,
     reason = "tests may stop at the first surprise"
@@ -19,6 +20,7 @@ mod bad_input;
 mod bad_stores;
 mod failures;
 mod flush_policy;
+mod fuzzed;
 mod java_stores;
 mod reopen;
 mod segments;

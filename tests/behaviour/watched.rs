@@ -134,8 +134,15 @@ pub fn is_mark(path: &Path) -> bool {
 pub struct Gate {
     arrived: Receiver<()>,
     go_on: Sender<()>,
-    shut: Arc<Mutex<Option<(Sender<()>, Receiver<()>)>>>,
-    both: (Sender<()>, Arc<Mutex<Option<Receiver<()>>>>),
+    way: Arc<Mutex<Way>>,
+}
+
+/// What the one who is held up needs.
+struct Way {
+    shut: bool,
+    says: Sender<()>,
+    /// Taken by the one caller that is ever held up.
+    may: Option<Receiver<()>>,
 }
 
 impl Gate {
@@ -143,22 +150,22 @@ impl Gate {
     pub fn new() -> (Gate, impl Fn() + Send + Sync + 'static) {
         let (says, arrived) = channel();
         let (go_on, may) = channel();
-        let shut = Arc::new(Mutex::new(None::<(Sender<()>, Receiver<()>)>));
-        let here = Arc::clone(&shut);
+        let way = Arc::new(Mutex::new(Way { shut: false, says, may: Some(may) }));
+        let here = Arc::clone(&way);
         let pass = move || {
-            let taken = here.lock().take();
-            if let Some((says, may)) = taken {
-                let _ = says.send(());
-                let _ = may.recv_timeout(PATIENCE);
-            }
+            let mut way = here.lock();
+            let taken = if way.shut { way.may.take() } else { None };
+            let Some(may) = taken else { return };
+            let _ = way.says.send(());
+            drop(way);
+            let _ = may.recv_timeout(PATIENCE);
         };
-        (Gate { arrived, go_on, shut, both: (says, Arc::new(Mutex::new(Some(may)))) }, pass)
+        (Gate { arrived, go_on, way }, pass)
     }
 
     /// The next caller is held up.
     pub fn shut(&self) {
-        let may = self.both.1.lock().take().expect("a gate is shut once");
-        *self.shut.lock() = Some((self.both.0.clone(), may));
+        self.way.lock().shut = true;
     }
 
     /// Waits until somebody stands at the gate.
