@@ -72,8 +72,7 @@ struct World {
     /// So many are in the page cache: the death of the process takes none of them.
     written: usize,
     appended: u64,
-    /// An append answered with an error after it had written something, and no sync since: what a power cut leaves
-    /// of it nobody knows.
+    /// An append met a failure that was final: what of it is there nobody knows.
     half_written: bool,
     /// The store has failed, and was not opened since.
     failed: bool,
@@ -197,7 +196,6 @@ impl World {
             Err(Error::Failed(_)) => self.half_written |= faulted,
             Err(error @ (Error::Io { .. } | Error::Full { .. })) => {
                 assert!(faulted, "no call has failed, and yet: {error}");
-                self.half_written = true;
             }
             Err(other) => panic!("{other}"),
         }

@@ -155,8 +155,10 @@ impl CommitLog {
         if self.failure().is_some() {
             return error;
         }
-        let _alone = self.flushing.lock();
-        segment.sync().map_or_else(|cause| self.fail(cause), |()| error)
+        let alone = self.flushing.lock();
+        let told = segment.sync().map_or_else(|cause| self.fail(cause), |()| error);
+        self.leave(alone);
+        told
     }
 
     fn refuse_too_large(&self, total: u64) -> Result<()> {
