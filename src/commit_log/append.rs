@@ -5,7 +5,6 @@
 //! its sync (SYNC_FLUSH); nobody reads a staged byte. Both write the same bytes to the same files.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::commit_log::queue_offsets::QueueOffsets;
@@ -57,8 +56,6 @@ pub(crate) struct Tail {
     pub(crate) queues: QueueOffsets,
     last_stored: Timestamp,
     pub(crate) staged: Staged,
-    /// When the oldest byte that is not flushed was appended, by the monotonic clock.
-    pub(crate) dirty_since: Duration,
     closed: bool,
 }
 
@@ -97,8 +94,8 @@ impl Tail {
         queues: QueueOffsets,
         last_stored: Timestamp,
     ) -> Tail {
-        let (staged, dirty_since) = (Staged::default(), Duration::ZERO);
-        Tail { end, segment, taken: None, queues, last_stored, staged, dirty_since, closed: false }
+        let staged = Staged::default();
+        Tail { end, segment, taken: None, queues, last_stored, staged, closed: false }
     }
 
     pub(crate) fn end(&self) -> LogOffset {
@@ -191,8 +188,13 @@ impl CommitLog {
         if end.since(flushed) > self.window_bytes() && flushed < tail.end {
             return Ok(Tried::Shut(LogOffset(end.0.saturating_sub(self.window_bytes())).min(tail.end)));
         }
+        // Before a roll, which leaves a blank record behind: that byte, too, is the oldest one then.
+        if flushed == tail.end {
+            self.dirty_from_now();
+        }
         if rolls {
             if how.patience == Patience::Busy && tail.taken.is_none() && !self.segments().is_prepared() {
+                self.segments().ask_for_next();
                 self.keeper().ring();
                 let unflushed_bytes = tail.end.since(flushed);
                 return Err(Error::Busy { unflushed: unflushed_bytes, window: self.window_bytes() });
@@ -204,9 +206,6 @@ impl CommitLog {
             if let Err(error) = self.roll(&mut tail, next) {
                 return Ok(Tried::TookBack(Arc::clone(&tail.segment), error));
             }
-        }
-        if flushed == tail.end {
-            tail.dirty_since = self.clock().elapsed();
         }
         if let Err(error) = self.write_all(&mut tail, records, how.now, each) {
             return Ok(Tried::TookBack(Arc::clone(&tail.segment), error));

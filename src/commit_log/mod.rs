@@ -11,6 +11,7 @@ mod walk;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, Level, Result};
@@ -75,6 +76,8 @@ pub(crate) struct CommitLog {
     written: Arc<Watermark>,
     flushed: Arc<Watermark>,
     syncs: AtomicU64,
+    /// When the oldest byte that is not flushed was appended: nanoseconds by the monotonic clock.
+    dirty_since_ns: AtomicU64,
     failed: OnceLock<Error>,
 }
 
@@ -98,6 +101,7 @@ impl CommitLog {
             written: Watermark::new(end),
             flushed: Watermark::new(end),
             syncs: 0.into(),
+            dirty_since_ns: 0.into(),
             failed: OnceLock::new(),
         }
     }
@@ -141,6 +145,11 @@ impl CommitLog {
 
     fn accept(&self, to: LogOffset) {
         self.accepted.store(to.0, Ordering::SeqCst);
+    }
+
+    fn dirty_from_now(&self) {
+        let now = u64::try_from(self.clock().elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.dirty_since_ns.store(now, Ordering::Relaxed);
     }
 
     /// Somebody waits, or will, for a sync that covers everything below `to`.
@@ -214,21 +223,35 @@ impl CommitLog {
     pub(crate) fn flush_if_nobody_does(&self) -> Result<()> {
         // Pairs with the fence below: if the lock was seen held, its holder sees what this thread wants.
         fence(Ordering::SeqCst);
-        let Some(mut held) = self.flushing.try_lock() else { return Ok(()) };
+        let Some(held) = self.flushing.try_lock() else { return Ok(()) };
+        self.flush_and_leave(held).map(drop)
+    }
+
+    /// Makes room: `accepted - flushed` shrinks until the flushed mark is at `until`.
+    fn open_window(&self, until: LogOffset) -> Result<()> {
+        let held = self.flushing.lock();
+        // Another producer may have done it while this one waited for the lock.
+        if self.flushed.at() < until {
+            return self.flush_and_leave(held).map(drop);
+        }
+        self.leave(held);
+        Ok(())
+    }
+
+    fn flush_and_leave(&self, mut held: MutexGuard<'_, Staged>) -> Result<LogOffset> {
         let done = self.flush_held(&mut held);
+        self.leave(held);
+        done
+    }
+
+    /// Gives the flush lock back and hands on what came meanwhile: a producer that found the lock held has left its
+    /// message to the holder, whoever that was.
+    fn leave(&self, held: MutexGuard<'_, Staged>) {
         drop(held);
         fence(Ordering::SeqCst);
         if self.is_wanted() {
             self.flusher().ring();
         }
-        done.map(drop)
-    }
-
-    /// Makes room: `accepted - flushed` shrinks until the flushed mark is at `until`.
-    fn open_window(&self, until: LogOffset) -> Result<()> {
-        let mut held = self.flushing.lock();
-        // Another producer may have done it while this one waited for the lock.
-        if self.flushed.at() < until { self.flush_held(&mut held).map(drop) } else { Ok(()) }
     }
 
     fn flush_held(&self, held: &mut MutexGuard<'_, Staged>) -> Result<LogOffset> {
@@ -236,7 +259,7 @@ impl CommitLog {
         let to = {
             let mut tail = self.tail.lock();
             std::mem::swap(&mut tail.staged, held);
-            tail.dirty_since = self.clock().elapsed();
+            self.dirty_from_now();
             tail.end()
         };
         let from = self.flushed.at();
@@ -277,7 +300,7 @@ impl CommitLog {
 
 impl Flush for CommitLog {
     fn flush(&self) -> Result<LogOffset> {
-        self.flush_held(&mut self.flushing.lock())
+        self.flush_and_leave(self.flushing.lock())
     }
 
     fn pressure_bytes(&self) -> u64 {
@@ -290,8 +313,11 @@ impl Flush for CommitLog {
         }
         let unflushed_bytes = self.accepted().since(self.flushed.at());
         let waiting_for = match unflushed_bytes {
-            0 => std::time::Duration::ZERO,
-            _ => self.clock().elapsed().saturating_sub(self.tail.lock().dirty_since),
+            0 => Duration::ZERO,
+            _ => {
+                let since = Duration::from_nanos(self.dirty_since_ns.load(Ordering::Relaxed));
+                self.clock().elapsed().saturating_sub(since)
+            }
         };
         Some(Progress { unflushed_bytes, wanted: self.is_wanted(), waiting_for })
     }

@@ -190,7 +190,11 @@ fn scan_from(scope: &Scope<'_>, ours: bool) -> LogOffset {
         _ => return first,
     };
     let last_known = LogOffset(known.0.saturating_sub(1));
-    segments.find(last_known).map_or(first, |s| s.base())
+    let from = segments.find(last_known).map_or(first, |s| s.base());
+    // Between two segments that do not meet a whole one is missing: the scan must come to that place.
+    let all = segments.all();
+    let gap = all.iter().zip(all.iter().skip(1)).find(|(one, next)| one.end() != next.base());
+    gap.map_or(from, |(before, _)| before.base().min(from))
 }
 
 fn verify_at(ranges: &Ranges, at: LogOffset) -> Verify {

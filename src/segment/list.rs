@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::disk::{Access, Disk, Reserve};
 use crate::error::{Error, Result};
@@ -10,6 +11,9 @@ use crate::layout;
 use crate::offset::LogOffset;
 use crate::segment::Segment;
 use crate::sync::{Mutex, RwLock};
+
+/// How much of a segment made ahead is zeroed between two syncs.
+const ZERO_PIECE_BYTES: u64 = 4 << 20;
 
 /// The run of segments, oldest first.
 #[derive(Debug)]
@@ -20,6 +24,10 @@ pub(crate) struct SegmentList {
     segments: RwLock<VecDeque<Arc<Segment>>>,
     /// The next segment, made ahead of need and already under its name.
     prepared: Mutex<Option<Arc<Segment>>>,
+    /// Somebody who must not wait needs the next segment now, wherever the tail stands.
+    asked: AtomicBool,
+    /// A segment that has its name, which is not durable yet: the folder's sync failed behind the rename.
+    named: Mutex<Option<Arc<Segment>>>,
 }
 
 /// What lies in a segments' folder, found without touching it.
@@ -82,7 +90,8 @@ impl SegmentList {
             Arc::new(Segment::lazy(&disk, path.clone(), *base, segment_bytes, access))
         };
         let segments = RwLock::new(found.segments.iter().map(lazy).collect());
-        SegmentList { disk, dir, segment_bytes, segments, prepared: Mutex::new(None) }
+        let (prepared, asked, named) = (Mutex::new(None), AtomicBool::new(false), Mutex::new(None));
+        SegmentList { disk, dir, segment_bytes, segments, prepared, asked, named }
     }
 
     pub(crate) fn segment_bytes(&self) -> u64 {
@@ -140,9 +149,18 @@ impl SegmentList {
         Ok(next)
     }
 
-    /// Whether [`SegmentList::roll`] would have to make a file.
+    /// Whether [`SegmentList::roll`] would find a segment made. Never waits: one in the making is not there yet.
     pub(crate) fn is_prepared(&self) -> bool {
-        self.prepared.lock().is_some()
+        self.prepared.try_lock().is_some_and(|prepared| prepared.is_some())
+    }
+
+    /// The next segment is needed, however much of this one is free: a long record does not fit.
+    pub(crate) fn ask_for_next(&self) {
+        self.asked.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn is_asked_for(&self) -> bool {
+        self.asked.load(Ordering::SeqCst)
     }
 
     /// The segment made ahead, if there is one.
@@ -161,12 +179,27 @@ impl SegmentList {
         if prepared.is_none() {
             *prepared = Some(self.make(self.next_base(), zeroed)?);
         }
+        self.asked.store(false, Ordering::SeqCst);
         Ok(())
     }
 
     /// Creates in the `making` folder, allocates, syncs, renames in without replacing, syncs the folder (promises
     /// rule 8): whoever lists the folder, a Java broker too, sees whole segments only.
     fn make(&self, base: LogOffset, zeroed: bool) -> Result<Arc<Segment>> {
+        let segment = match self.named.lock().take().filter(|s| s.base() == base) {
+            Some(named) => named,
+            None => self.make_named(base, zeroed)?,
+        };
+        self.disk.sync_dir(&self.dir).map_err(|e| {
+            // The name is taken now: the next attempt must go on from here, a new file could not have it.
+            *self.named.lock() = Some(Arc::clone(&segment));
+            Error::io("syncing the folder", &self.dir, e)
+        })?;
+        Ok(segment)
+    }
+
+    /// All of it but the last step.
+    fn make_named(&self, base: LogOffset, zeroed: bool) -> Result<Arc<Segment>> {
         if base.plus(self.segment_bytes) > LogOffset::MAX {
             let why = "the log has reached the last offset that RocketMQ's format can hold";
             return Err(Error::InvalidMessage(why.into()));
@@ -187,12 +220,18 @@ impl SegmentList {
         let segment = Segment::lazy(&self.disk, path.clone(), base, self.segment_bytes, Access::Write);
         let _ = segment.file.set(file);
         if zeroed {
-            segment.zero(base, segment.end())?;
+            // Synced in pieces: one great sync at the end would hold up the log's own for as long as it takes.
+            let mut at = base;
+            while at < segment.end() {
+                let to = at.plus(ZERO_PIECE_BYTES).min(segment.end());
+                segment.zero(at, to)?;
+                segment.sync()?;
+                at = to;
+            }
             *segment.zeroed.lock() = self.segment_bytes;
         }
         segment.sync()?;
         self.disk.rename(&made, &path).map_err(|e| Error::io("renaming in", &path, e))?;
-        self.disk.sync_dir(&self.dir).map_err(|e| Error::io("syncing the folder", &self.dir, e))?;
         Ok(Arc::new(segment))
     }
 
@@ -229,9 +268,14 @@ impl SegmentList {
 
     /// Removes the prepared segment's file, which holds nothing: an orderly end leaves no file without records.
     pub(crate) fn drop_prepared(&self) -> Result<()> {
-        let Some(prepared) = self.prepared.lock().take() else { return Ok(()) };
-        let path = prepared.path();
-        self.disk.remove(path).map_err(|e| Error::io("removing", path, e))?;
+        let unused = [self.prepared.lock().take(), self.named.lock().take()];
+        let mut unused = unused.iter().flatten().map(|segment| segment.path()).peekable();
+        if unused.peek().is_none() {
+            return Ok(());
+        }
+        for path in unused {
+            self.disk.remove(path).map_err(|e| Error::io("removing", path, e))?;
+        }
         self.disk.sync_dir(&self.dir).map_err(|e| Error::io("syncing the folder", &self.dir, e))
     }
 }

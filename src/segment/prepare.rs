@@ -27,13 +27,15 @@ const PAGES_AHEAD_BYTES: u64 = 32 << 20;
 const PIECE_BYTES: u64 = 1 << 20;
 
 impl SegmentList {
-    /// Makes the next segment while half of the one that holds `tail` is still free.
+    /// Makes the next segment while half of the one that holds `tail` is still free, or when it was asked for.
     ///
     /// # Errors
     /// As [`SegmentList::prepare`].
     pub(crate) fn prepare_in_time(&self, care: Care, tail: LogOffset) -> Result<()> {
         match self.find(tail) {
-            Some(active) if self.is_due(&active, tail) => self.prepare(care == Care::Blocks),
+            Some(active) if self.is_asked_for() || self.is_due(&active, tail) => {
+                self.prepare(care == Care::Blocks)
+            }
             _ => Ok(()),
         }
     }

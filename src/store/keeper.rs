@@ -68,19 +68,25 @@ impl Keeper {
         let mark = Mark { durable: flushed, ..kept.mark };
         kept.save_mark(mark)?;
         kept.saved_at = now;
-        self.count(&mut kept, log)?;
+        let base = log.segments().find(flushed).map_or(LogOffset::ZERO, |s| s.base());
+        let is_due = kept.waiting.is_none() && kept.counted_to < base;
+        // Counted without our lock: a log that fails under its append lock tells us so, and waits for ours.
+        drop(kept);
+        self.count(is_due.then(|| log.queue_offsets()))?;
         Ok(Next::Wait)
     }
 
     /// Saves the queue offsets once a segment, and only when all that they count is durable.
-    fn count(&self, kept: &mut Kept, log: &CommitLog) -> Result<()> {
-        let base = log.segments().find(kept.mark.durable).map_or(LogOffset::ZERO, |s| s.base());
-        if kept.waiting.is_none() && kept.counted_to < base {
-            kept.waiting = Some(log.queue_offsets());
-        }
-        if let Some((to, queues)) = kept.waiting.take_if(|(to, _)| *to <= kept.mark.durable) {
-            self.save_queues(to, &queues)?;
-            kept.counted_to = to;
+    fn count(&self, counted: Option<(LogOffset, QueueOffsets)>) -> Result<()> {
+        let mut kept = self.kept.lock();
+        let durable = kept.mark.durable;
+        kept.waiting = kept.waiting.take().or(counted);
+        let Some((to, queues)) = kept.waiting.take_if(|(to, _)| *to <= durable) else { return Ok(()) };
+        match self.save_queues(to, &queues) {
+            Ok(()) => kept.counted_to = to,
+            // Without room they wait for the next mark: an opening counts for itself what is not saved.
+            Err(error) if error.is_full() => kept.waiting = Some((to, queues)),
+            Err(error) => return Err(error),
         }
         Ok(())
     }
@@ -101,8 +107,8 @@ impl Keeper {
 
     /// The last thing before the abort mark goes: everything is durable up to `end`.
     pub(crate) fn close(&self, log: &CommitLog) -> Result<()> {
-        let mut kept = self.kept.lock();
         let (end, queues) = log.queue_offsets();
+        let mut kept = self.kept.lock();
         self.save_queues(end, &queues)?;
         kept.ranges.close_at(end);
         kept.ranges.save(&*self.disk, &self.layout.own())?;

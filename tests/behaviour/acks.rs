@@ -1,0 +1,322 @@
+//! Waiting for an append: by blocking, with a limit, as a future under a runtime or none, or not at all.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use sawlog::disk::sim::OpKind;
+use sawlog::flush::{Decision, FlushPolicy, Progress, SyncFlush};
+use sawlog::{Ack, Error, Level, LogOffset, Options, Store};
+
+use crate::watched::{Gate, Watched};
+use crate::world::*;
+
+/// One look at a future by a task that nobody wakes.
+fn poll_once(ack: &mut Ack) -> Poll<sawlog::Result<()>> {
+    pin!(ack).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+#[test]
+fn an_ack_is_done_when_its_level_is_reached_and_not_before() {
+    let world = World::new();
+    let store = world.sync();
+    let mut ack = store.append(&numbered(0)).unwrap();
+    assert!(!ack.is_done() && poll_once(&mut ack).is_pending());
+    settle(&store);
+    assert!(ack.is_done() && matches!(poll_once(&mut ack), Poll::Ready(Ok(()))));
+    ack.wait().unwrap();
+    ack.wait_timeout(Duration::ZERO).unwrap();
+    pollster::block_on(ack).unwrap();
+
+    let store = {
+        drop(store);
+        World::new().asynchronous()
+    };
+    assert!(store.append(&numbered(0)).unwrap().is_done(), "written at once");
+    let mut strong = store.append_with(&numbered(1), Level::Flushed).unwrap();
+    assert!(!strong.is_done() && poll_once(&mut strong).is_pending());
+    settle(&store);
+    assert!(strong.is_done());
+}
+
+#[test]
+fn a_time_out_says_how_far_it_came_and_a_later_wait_succeeds() {
+    let world = World::new();
+    let store = world.sync();
+    let ack = store.append(&numbered(0)).unwrap();
+    match ack.wait_timeout(Duration::from_millis(1)) {
+        Err(Error::TimedOut { end, asked: Level::Flushed, reached: None }) => assert_eq!(end, ack.end()),
+        other => panic!("a staged byte has reached nothing: {other:?}"),
+    }
+    assert!(store.failure().is_none(), "running out of time fails nobody");
+    settle(&store);
+    ack.wait_timeout(Duration::ZERO).unwrap();
+
+    let store = {
+        drop(store);
+        World::new().asynchronous()
+    };
+    let ack = store.append_with(&numbered(0), Level::Flushed).unwrap();
+    match ack.wait_timeout(Duration::ZERO) {
+        Err(Error::TimedOut { asked: Level::Flushed, reached: Some(Level::Written), .. }) => {}
+        other => panic!("{other:?}"),
+    }
+    settle(&store);
+    ack.wait().unwrap();
+}
+
+#[test]
+fn what_is_written_is_told_while_the_sync_still_runs() {
+    let world = World::new();
+    let acks = Arc::new(Mutex::new(Vec::<Ack>::new()));
+    let looked = Arc::new(Mutex::new(Vec::new()));
+    let (ours, seen) = (Arc::clone(&acks), Arc::clone(&looked));
+    let disk = Watched::new(&world.disk, move |kind, path| {
+        if kind == OpKind::Sync && path.ends_with("00000000000000000000") && !ours.lock().is_empty() {
+            seen.lock().extend(
+                ours.lock().iter().map(|ack| (ack.level(), ack.wait_timeout(Duration::ZERO).is_ok())),
+            );
+            let strong = ours.lock()[1].wait_timeout(Duration::ZERO);
+            assert!(
+                matches!(strong, Err(Error::TimedOut { reached: Some(Level::Written), .. })),
+                "{strong:?}"
+            );
+        }
+        Ok(())
+    });
+    let store = Store::open("/store", options_on(disk, &world.clock, SyncFlush)).unwrap();
+    acks.lock().push(store.append(&numbered(0).wait(false)).unwrap());
+    acks.lock().push(store.append(&numbered(1)).unwrap());
+    assert!(acks.lock().iter().all(|ack| !ack.is_done()), "both are staged only");
+    store.flush().unwrap();
+    assert_eq!(*looked.lock(), [(Level::Written, true), (Level::Flushed, false)]);
+    assert!(acks.lock().iter().all(Ack::is_done));
+}
+
+#[test]
+fn one_event_wakes_threads_and_futures_alike() {
+    let world = World::new();
+    let store = world.sync();
+    let waiting: Vec<_> = (0..12)
+        .map(|n| {
+            let ack = store.append(&numbered(n)).unwrap();
+            std::thread::spawn(move || match n % 3 {
+                0 => ack.wait(),
+                1 => ack.wait_timeout(PATIENCE),
+                _ => pollster::block_on(ack),
+            })
+        })
+        .collect();
+    settle(&store);
+    for thread in waiting {
+        thread.join().unwrap().unwrap();
+    }
+    assert_eq!(store.marks().syncs, 1);
+}
+
+fn tokio() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
+}
+
+#[test]
+fn hundreds_of_acks_are_awaited_at_once_in_one_thread() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options::new().flush(SyncFlush).segment_bytes(1 << 20);
+    let store = Store::open(folder.path(), options).unwrap();
+    tokio().block_on(async {
+        let local = tokio::task::LocalSet::new();
+        let tasks: Vec<_> = (0..500)
+            .map(|n| {
+                let store = store.clone();
+                local.spawn_local(async move {
+                    let ack = store.append(&numbered(n)).unwrap();
+                    let end = ack.end();
+                    // Every third one is dropped unheard: it loses nothing but the knowledge.
+                    if n % 3 == 0 {
+                        drop(ack);
+                    } else {
+                        ack.await.unwrap();
+                        assert!(store.marks().flushed >= end);
+                    }
+                })
+            })
+            .collect();
+        local
+            .run_until(async move {
+                for task in tasks {
+                    task.await.unwrap();
+                }
+            })
+            .await;
+    });
+    store.flush().unwrap();
+    assert_eq!(bodies(&store).len(), 500);
+    let syncs = store.marks().syncs;
+    assert!(syncs < 500, "{syncs} syncs for 500 waiters in one thread");
+    store.close().unwrap();
+}
+
+#[test]
+fn a_future_may_lose_a_race_and_be_awaited_again() {
+    let world = World::new();
+    let store = world.sync();
+    tokio().block_on(async {
+        let mut ack = store.append(&numbered(0)).unwrap();
+        let late = tokio::time::timeout(Duration::from_millis(10), &mut ack).await;
+        assert!(late.is_err(), "nobody has flushed");
+        // Others come and go in the same generation of waiters.
+        for n in 1..50 {
+            let mut other = store.append(&numbered(n)).unwrap();
+            tokio::select! {
+                biased;
+                done = &mut other => panic!("{done:?}"),
+                () = std::future::ready(()) => {}
+            }
+        }
+        settle(&store);
+        tokio::time::timeout(Duration::from_millis(10), &mut ack).await.unwrap().unwrap();
+    });
+    assert_eq!(all(&store).len(), 50, "what was given up by its waiter is stored all the same");
+}
+
+#[test]
+fn a_future_moved_to_another_task_wakes_that_one() {
+    let world = World::new();
+    let store = world.sync();
+    let mut ack = store.append(&numbered(0)).unwrap();
+    assert!(poll_once(&mut ack).is_pending(), "first polled by a task that is gone");
+    let waiting = std::thread::spawn(move || pollster::block_on(ack));
+    settle(&store);
+    waiting.join().unwrap().unwrap();
+}
+
+#[test]
+fn close_lets_those_who_wait_have_what_they_waited_for() {
+    let world = World::new();
+    let store = world.sync();
+    let acks: Vec<_> = (0..4).map(|n| store.append(&numbered(n)).unwrap()).collect();
+    let waiting: Vec<_> = acks.into_iter().map(|ack| std::thread::spawn(move || ack.wait())).collect();
+    let late = store.append(&numbered(4)).unwrap();
+    let other = store.clone();
+    store.close().unwrap();
+    for thread in waiting {
+        thread.join().unwrap().unwrap();
+    }
+    late.wait().unwrap();
+    assert!(matches!(other.append(&numbered(5)), Err(Error::Closed)));
+    assert!(matches!(other.try_append(&numbered(5)), Err(Error::Closed)));
+    assert!(matches!(other.append_and_wait(&numbered(5)), Err(Error::Closed)));
+    assert!(matches!(other.append_batch(&[numbered(5)]), Err(Error::Closed)));
+    assert!(matches!(other.flush(), Err(Error::Closed)));
+    assert_eq!(bodies(&other).len(), 5, "another handle still reads");
+    let beyond = other.flushed().reach(LogOffset(1 << 40));
+    assert!(matches!(beyond.wait(), Err(Error::Closed)), "nobody waits for a closed store");
+    other.close().unwrap();
+}
+
+#[test]
+fn the_last_handle_that_goes_closes_the_store() {
+    let world = World::new();
+    let store = world.sync();
+    let ack = store.append(&numbered(0)).unwrap();
+    let clone = store.clone();
+    drop(store);
+    assert!(world.has("abort"));
+    drop(clone);
+    assert!(!world.has("abort"));
+    ack.wait().unwrap();
+    assert!(world.sync().recovery().clean_shutdown);
+}
+
+/// A policy that sleeps until it is told otherwise, and counts how often the flusher's thread asks it.
+#[derive(Debug, Default)]
+struct Told {
+    flush: AtomicBool,
+    asked: AtomicU64,
+}
+
+impl FlushPolicy for Told {
+    fn ack_when(&self) -> Level {
+        Level::Flushed
+    }
+
+    fn decide(&self, progress: &Progress) -> Decision {
+        if std::thread::current().name() == Some("sawlog-flusher") && progress.unflushed_bytes > 0 {
+            self.asked.fetch_add(1, SeqCst);
+        }
+        if self.flush.load(SeqCst) && progress.unflushed_bytes > 0 {
+            Decision::Flush
+        } else {
+            Decision::Sleep
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Shared(Arc<Told>);
+
+impl FlushPolicy for Shared {
+    fn ack_when(&self) -> Level {
+        self.0.ack_when()
+    }
+
+    fn decide(&self, progress: &Progress) -> Decision {
+        self.0.decide(progress)
+    }
+}
+
+/// A thread in `append_and_wait` found the flush lock held, trusted its holder to see that more is wanted, and slept.
+/// The holder was a caller of `Store::flush` whose sync had begun before: it went home without looking, and nobody
+/// flushed the message until somebody else appended.
+#[test]
+fn a_lone_producer_is_not_forgotten_behind_another_threads_flush() {
+    let world = World::new();
+    let (gate, pass) = Gate::new();
+    let disk = Watched::new(&world.disk, move |kind, path| {
+        if kind == OpKind::Sync && path.ends_with("00000000000000000000") {
+            pass();
+        }
+        Ok(())
+    });
+    let told = Arc::new(Told::default());
+    let options = Options::new().disk(disk).flush(Shared(Arc::clone(&told))).segment_bytes(SEGMENT);
+    let store = Store::open("/store", options).unwrap();
+    store.append(&numbered(0)).unwrap().forget();
+    // The flusher has looked and sleeps.
+    while told.asked.load(SeqCst) == 0 {
+        std::thread::yield_now();
+    }
+    busy();
+    gate.shut();
+    let caller = store.clone();
+    let flushing = std::thread::spawn(move || caller.flush());
+    gate.wait_for_one();
+    told.flush.store(true, SeqCst);
+    let before = store.marks().accepted;
+    let (tell, answers) = std::sync::mpsc::channel();
+    let producer = store.clone();
+    let lone = std::thread::spawn(move || tell.send(producer.append_and_wait(&numbered(1)).map(drop)));
+    while store.marks().accepted == before {
+        std::thread::yield_now();
+    }
+    busy();
+    gate.open();
+    let answer = answers.recv_timeout(Duration::from_secs(10));
+    flushing.join().unwrap().unwrap();
+    assert!(matches!(answer, Ok(Ok(()))), "nobody flushed for it: {answer:?}");
+    lone.join().unwrap().unwrap();
+    store.close().unwrap();
+}
+
+/// Lets another thread get from one line to the next. Should it be slower, the test shows less; it never fails
+/// wrongly.
+fn busy() {
+    for _ in 0..2000 {
+        std::thread::yield_now();
+    }
+}

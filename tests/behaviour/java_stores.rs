@@ -1,0 +1,178 @@
+//! Stores that Java wrote (`tests/data`): opened, read, extended by each policy, closed and opened again.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use sawlog::disk::OsDisk;
+use sawlog::disk::sim::SimDisk;
+use sawlog::flush::{AsyncFlush, SyncFlush};
+use sawlog::{Message, Options, QueueOffset, Record, Store};
+use serde_json::Value;
+
+use crate::world::*;
+
+/// Folder of the store, how many records it holds, whether Java closed it in order.
+const STORES: [(&str, usize, bool); 6] = [
+    ("rocketmq-4.9.8/clean", 340, true),
+    ("rocketmq-4.9.8/killed", 407, false),
+    ("rocketmq-5.3.3/plain", 734, true),
+    ("rocketmq-5.3.3/propcrc", 561, true),
+    ("rocketmq-5.3.3/killed", 607, false),
+    ("rocketmq-5.3.3/rebuilt", 469, true),
+];
+
+fn data(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+}
+
+/// Place, topic, queue and ordinal of each record, as Java tells them.
+type Row = (u64, String, u32, u64);
+
+fn expected(name: &str) -> Vec<Row> {
+    let text = std::fs::read_to_string(data(&format!("{name}.jsonl"))).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let row = |line: Value| {
+        let number = |field: &str| line[field].as_u64().unwrap();
+        (number("phy"), line["topic"].as_str().unwrap().to_owned(), number("qid") as u32, number("qoff"))
+    };
+    lines.filter(|line| line.get("blank").is_none()).map(row).collect()
+}
+
+fn row(record: &Record) -> Row {
+    (record.position.offset.0, record.topic().to_string(), record.queue_id(), record.queue_offset.0)
+}
+
+fn taken_over(name: &str) -> World {
+    let world = World::new();
+    world.disk.copy_in(&OsDisk::new(), &data(name), "/store").unwrap();
+    world
+}
+
+fn open(disk: &SimDisk, sync: bool) -> Store {
+    let options = Options::new().disk(disk.clone()).by_hand();
+    let options = if sync { options.flush(SyncFlush) } else { options.flush(AsyncFlush::default()) };
+    Store::open("/store", options).unwrap()
+}
+
+#[test]
+fn every_java_store_opens_and_reads_as_java_reads_it() {
+    for (name, count, clean) in STORES {
+        let world = taken_over(name);
+        let store = open(&world.disk, true);
+        let report = store.recovery();
+        assert!(report.foreign_writer, "{name}");
+        assert_eq!(report.clean_shutdown, clean, "{name}");
+        assert_eq!(report.records as usize, count, "{name}: a foreign log is looked at as a whole");
+        let rows: Vec<_> = all(&store).iter().map(row).collect();
+        assert_eq!(rows.len(), count);
+        assert_eq!(rows, expected(name), "{name}");
+        assert_eq!(store.marks().first.0, rows[0].0 / SEGMENT * SEGMENT, "{name}");
+    }
+}
+
+#[test]
+fn looking_at_a_java_store_changes_none_of_its_files_but_the_abort_mark() {
+    for (name, _, _) in STORES {
+        let world = taken_over(name);
+        let javas = |world: &World| -> BTreeMap<_, _> {
+            let files = world.disk.files().into_iter().map(|(path, _)| path);
+            let ours = |path: &Path| path.starts_with("/store/sawlog") || path.ends_with("abort");
+            files
+                .filter(|path| !ours(path))
+                .map(|path| (path.clone(), world.disk.read_file(&path).unwrap()))
+                .collect()
+        };
+        let mut before = javas(&world);
+        let store = open(&world.disk, true);
+        store.close().unwrap();
+        let mut after = javas(&world);
+        // A segment that Java had made ahead and that holds nothing is ours to remake.
+        let empty = |bytes: &Vec<u8>| bytes.iter().all(|byte| *byte == 0);
+        before.retain(|path, bytes| !path.starts_with("/store/commitlog") || !empty(bytes));
+        after.retain(|path, bytes| !path.starts_with("/store/commitlog") || !empty(bytes));
+        assert_eq!(before.keys().collect::<Vec<_>>(), after.keys().collect::<Vec<_>>(), "{name}");
+        for (path, bytes) in &before {
+            assert!(after[path] == *bytes, "{name}: {} was changed", path.display());
+        }
+    }
+}
+
+#[test]
+fn every_java_store_can_be_extended_under_each_policy() {
+    for (name, count, _) in STORES {
+        for sync in [true, false] {
+            let world = taken_over(name);
+            let store = open(&world.disk, sync);
+            let javas = all(&store);
+            assert_eq!(javas.len(), count);
+            let mut next = BTreeMap::new();
+            for record in javas.iter().filter(|r| r.is_queued()) {
+                let queue = (record.topic().to_string(), record.queue_id());
+                let least = next.entry(queue).or_insert(0);
+                *least = (*least).max(record.queue_offset.0 + 1);
+            }
+            let queues: Vec<_> = next.keys().cloned().chain([("ours".to_owned(), 0)]).collect();
+            for n in 0..1000_usize {
+                let queue = &queues[n % queues.len()];
+                let message = Message::new(queue.0.as_str(), format!("ours {n}")).queue(queue.1);
+                let ordinal = next.entry(queue.clone()).or_insert(0);
+                let ack = store.append(&message).unwrap();
+                assert_eq!(ack.queue_offset(), QueueOffset(*ordinal), "{name} {queue:?}");
+                *ordinal += 1;
+            }
+            store.flush().unwrap();
+            let whole = all(&store);
+            assert_eq!(whole.len(), count + 1000);
+            assert_eq!(whole[..count], javas, "{name}: what Java wrote is untouched");
+            store.close().unwrap();
+
+            // Opened by the other policy, killed, and opened by the first again.
+            let store = open(&world.disk, !sync);
+            let report = store.recovery();
+            assert!(
+                report.clean_shutdown && !report.foreign_writer && report.cuts.is_empty(),
+                "{name}: {report}"
+            );
+            assert_eq!(all(&store), whole, "{name}");
+            for queue in &queues {
+                let ack = store.append(&Message::new(queue.0.as_str(), "again").queue(queue.1)).unwrap();
+                assert_eq!(ack.queue_offset(), QueueOffset(next[queue]), "{name} {queue:?}");
+            }
+            store.flush().unwrap();
+            let store = open(&world.disk.kill(), sync);
+            assert_eq!(all(&store).len(), whole.len() + queues.len());
+        }
+    }
+}
+
+#[test]
+fn a_java_store_on_real_files_is_taken_over_and_given_back() {
+    for (name, count, _) in STORES {
+        let folder = tempfile::tempdir().unwrap();
+        copy(&data(name), folder.path());
+        let store = Store::open(folder.path(), Options::new()).unwrap();
+        assert_eq!(all(&store).len(), count);
+        for n in 0..100 {
+            store.append_and_wait(&numbered(n)).unwrap();
+        }
+        store.close().unwrap();
+        let store = Store::open(folder.path(), Options::new().flush(SyncFlush)).unwrap();
+        let rows: Vec<_> = all(&store).iter().map(row).collect();
+        assert_eq!(rows.len(), count + 100);
+        assert_eq!(rows[..count], expected(name));
+        store.close().unwrap();
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! Does it do what it says? Through the public API, on the simulated disk wherever the order of events counts.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    missing_docs,
+    unreachable_pub,
+    reason = "tests may stop at the first surprise"
+)]
+
+mod acks;
+mod append;
+mod bad_input;
+mod bad_stores;
+mod failures;
+mod flush_policy;
+mod fuzzed;
+mod java_stores;
+mod reopen;
+mod segments;
+mod space;
+mod watched;
+mod world;
