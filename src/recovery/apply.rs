@@ -1,12 +1,13 @@
 //! Does what the plan says, in an order that may stop anywhere and be begun again.
 //!
-//! Put aside what will be cut, durably; lower the mark if the cut goes below it; remove later segments, last to
+//! Put aside what will be cut, durably; say in the mark that a sync may have failed, and lower it if the cut goes
+//! below it; remove later segments, last to
 //! first; make the names of those left durable; zero the tail and sync (promises rule 3); write what nothing proves
 //! durable again and sync (rule 4).
 
 use std::path::Path;
 
-use crate::checkpoint::{Mark, MarkFile};
+use crate::checkpoint::{Mark, MarkFile, State};
 use crate::disk::{Access, Disk, Reserve};
 use crate::error::{Error, Result};
 use crate::layout::{self, Layout};
@@ -35,15 +36,18 @@ pub(crate) fn apply(
         let (why, damage) = (plan.why.clone(), plan.damage);
         plan.report.cuts.push(Cut { from: end, to, saved, why, damage });
     }
-    if let (true, (file, Some(old))) = (plan.lower_mark, mark) {
-        file.save(Mark { durable: end, ..old })?;
+    let writes = plan.zero_to.is_some() || plan.rewrite_from < end;
+    if let (true, (file, Some(old))) = (writes || plan.lower_mark, mark) {
+        // A sync may fail from here on; the next open must know, even if nothing can be written then.
+        let durable = if plan.lower_mark { end } else { old.durable };
+        file.save(Mark { durable, state: State::Failed, ..old })?;
     }
     remove_later(plan, disk, layout, segments)?;
     // Whoever made the segments may have died before their names were durable; what is appended now relies on them.
     let dir = segments.dir();
     disk.sync_dir(dir).map_err(|e| Error::io("syncing the folder", dir, e))?;
     if let Some(segment) = segments.find(end) {
-        if let Some(to) = plan.cut_to {
+        if let Some(to) = plan.zero_to {
             segment.zero(end, to)?;
         }
         segment.sync()?;

@@ -27,6 +27,8 @@ pub(crate) struct Plan {
     pub(crate) rewrite_from: LogOffset,
     /// Behind the last byte that is not zero, in the segment in which the log ends.
     pub(crate) cut_to: Option<LogOffset>,
+    /// Up to where zeros are written behind the log's end.
+    pub(crate) zero_to: Option<LogOffset>,
     /// What stands where the log ends, and whether that is damage.
     pub(crate) why: Corruption,
     pub(crate) damage: bool,
@@ -98,6 +100,11 @@ pub(crate) fn plan(scope: &Scope<'_>) -> Result<Plan> {
     };
     let untouched = !damage && (found.at_blank || (closed_at == Some(found.end) && ours));
     let cut_to = if untouched { None } else { cut_to(scope, found.end, bound)? };
+    // Zeros whose sync failed are shown by the cache and may not be on the disk: what they cover could rise again.
+    let zero_to = match scope.segments.find(found.end) {
+        Some(segment) if evidence.failed && !untouched => Some(bound.min(segment.end())),
+        _ => cut_to,
+    };
     let later = later_segments(scope, found.end, bound)?;
     let report = RecoveryReport {
         clean_shutdown: before.is_clean() && !damage,
@@ -109,19 +116,20 @@ pub(crate) fn plan(scope: &Scope<'_>) -> Result<Plan> {
         side_damage: before.side_damage.clone(),
         ..RecoveryReport::default()
     };
-    Ok(finish(before, ours, ranges, found, Parts { report, cut_to, later, why, damage }))
+    Ok(finish(before, ours, ranges, found, Parts { report, cut_to, zero_to, later, why, damage }))
 }
 
 struct Parts {
     report: RecoveryReport,
     cut_to: Option<LogOffset>,
+    zero_to: Option<LogOffset>,
     later: Vec<(LogOffset, bool)>,
     why: Corruption,
     damage: bool,
 }
 
 fn finish(before: &Before, ours: bool, mut ranges: Ranges, found: Found, parts: Parts) -> Plan {
-    let Parts { mut report, cut_to, later, why, damage } = parts;
+    let Parts { mut report, cut_to, zero_to, later, why, damage } = parts;
     let mark = before.mark.as_ref();
     let rewrite_from = match mark {
         Some(mark) => mark.durable.min(found.end),
@@ -154,6 +162,7 @@ fn finish(before: &Before, ours: bool, mut ranges: Ranges, found: Found, parts: 
         lower_mark: damage && mark.is_some_and(|m| found.end < m.durable),
         report,
         cut_to,
+        zero_to,
         why,
         damage,
         later,

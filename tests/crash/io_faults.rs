@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use sawlog::disk::sim::{Aim, Fault, FaultKind, OpKind, SimDisk, Survivors};
 use sawlog::{Error, LogOffset, Store, Stored};
 
+use crate::power_cut::{Image, Stop};
 use crate::support::dice::Dice;
 use crate::support::expected::{Expected, ROOT, Taken};
 use crate::support::oracle::{Verdict, examine};
@@ -249,4 +250,56 @@ fn every_sync_fails_once_and_for_good_and_the_cache_may_forget() {
         }
     }
     sweep_all(starts, 300);
+}
+
+/// Opens an image with a fault at every call of it; then without one, and judges as ever.
+fn sweep_recovery(work: &Workload, image: &SimDisk, promised: LogOffset, start: Case) -> Verdict<u64> {
+    for nth in 1.. {
+        let case = Case { nth, ..start };
+        let disk = image.kill();
+        disk.revert_after_failed_sync(case.reverts.then_some(case.seed()));
+        disk.fail_at(nth, case.fault);
+        let opened = Store::open(ROOT, options(&disk, &clock(), nth.is_multiple_of(2)));
+        let fired = disk.faults_fired() > 0;
+        match opened {
+            Err(error) if fired && is_typed(&error) => {}
+            Err(error) => return Err(format!("{case:?}: opening: {error}")),
+            Ok(_) if !fired => return Ok(nth),
+            Ok(store) => drop(store),
+        }
+        disk.clear_faults();
+        let verdict = examine(&disk, &work.log, promised, case.seed());
+        verdict.map_err(|e| format!("{case:?}: {e}"))?;
+    }
+    Ok(0)
+}
+
+#[test]
+fn every_call_of_a_recovery_fails_and_the_next_one_ends_well() {
+    let mut work = Workload::run(2001, Size::STANDARD);
+    let mut replay = work.disk.replay();
+    let (mut cases, mut failures) = (0, Vec::new());
+    for operation in (0..=replay.len()).step_by(9) {
+        replay.advance_to(operation);
+        for stop in [Stop::Cut(Survivors::Bytes), Stop::Cut(Survivors::Sectors), Stop::KillWithin] {
+            let image = Image { workload: 2001, operation, stop };
+            let reverts = image.seed().is_multiple_of(2);
+            // What was merely written is lost where the cache forgets.
+            let promised = match reverts {
+                true => work.log.end_of_last(|t| t.flushed.is_by(operation)),
+                false => image.promised(&work.log),
+            };
+            let start =
+                Case { workload: 2001, syncs: false, nth: 1, fault: Fault::once(FaultKind::Eio), reverts };
+            match sweep_recovery(&work, &image.of(&replay), promised, start) {
+                Ok(many) => cases += many,
+                Err(why) => failures.push(format!("image {image}, {why}")),
+            }
+        }
+    }
+    drop(work.take_store());
+    println!("{cases} faults in recoveries");
+    let shown = failures.iter().take(4).cloned().collect::<Vec<_>>().join("\n\n");
+    assert!(failures.is_empty(), "{} images failed:\n{shown}", failures.len());
+    assert!(cases >= 1_000, "only {cases} cases");
 }

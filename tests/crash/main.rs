@@ -13,6 +13,7 @@
 
 mod conformance;
 mod io_faults;
+mod judge;
 mod power_cut;
 mod real_disks;
 mod recovery_cut;

@@ -78,3 +78,47 @@ fn a_refused_batch_does_not_come_back_after_a_power_cut() {
     store.append(&Message::new("orders", "third")).unwrap().forget();
     assert_eq!(bodies(&store), [b"third"]);
 }
+
+fn sync_of_the_log() -> Aim {
+    Aim::anything().kind(OpKind::Sync).path("commitlog/00000000000000000000")
+}
+
+/// A power cut tore the second of three records. Recovery zeroed from there on, the sync of that failed, and opening
+/// said so. The next try saw the zeros in the cache and had nothing to cut; the old bytes were still on the disk. A
+/// new second record of the same length, acknowledged, and one more power cut: the old third one stood behind it.
+#[test]
+fn a_tail_that_could_not_be_cut_durably_does_not_rise_again() {
+    let disk = SimDisk::new();
+    let store = open(&disk, false);
+    let at =
+        ["one", "two", "six"].map(|body| store.append(&Message::new("orders", body)).unwrap().position());
+    let cut = disk.power_cut(1, Survivors::Everything);
+    cut.overwrite("/store/commitlog/00000000000000000000", at[1].end().0 - 60, &[0; 30]).unwrap();
+
+    cut.fail_at_aimed(sync_of_the_log(), 1, Fault::once(FaultKind::Eio));
+    Store::open(ROOT, options(&cut, &clock(), true)).unwrap_err();
+    let again = open(&cut, true);
+    assert_eq!(bodies(&again), [b"one"]);
+    let new = again.append_and_wait(&Message::new("orders", "new")).unwrap();
+    assert_eq!(new.position, at[1]);
+    assert_eq!(bodies(&open(&cut.power_cut(2, Survivors::Nothing), true)), [b"one", b"new"]);
+}
+
+/// A process was killed with records in the page cache. Recovery wrote them again, the sync failed, and the cache
+/// showed what was on the disk: a hole, and a good record behind it. With the same run of the system going on and no
+/// word of a failed sync in the mark, the next open took that for damage and refused.
+#[test]
+fn a_sync_that_fails_in_a_recovery_is_no_damage_to_the_next_one() {
+    let disk = SimDisk::new();
+    let store = open(&disk, false);
+    for body in [vec![1; 9_000], vec![2; 100]] {
+        store.append(&Message::new("orders", body)).unwrap().forget();
+    }
+    for seed in 0..100 {
+        let killed = disk.kill();
+        killed.revert_after_failed_sync(Some(seed));
+        killed.fail_at_aimed(sync_of_the_log(), 1, Fault::once(FaultKind::Eio));
+        Store::open(ROOT, options(&killed, &clock(), true)).unwrap_err();
+        drop(open(&killed, true));
+    }
+}
