@@ -156,7 +156,7 @@ impl DiskFile for MappedFile {
         self.file.check_writable(offset, len)?;
         let map = self.map()?;
         let mut at = in_memory(offset)?;
-        for part in parts {
+        for part in parts.iter().filter(|part| !part.is_empty()) {
             // SAFETY: rule 3: `check_writable` proved offset + all parts <= length, `at` is offset and the parts
             // before this one, and the mapping has that length (rule 1) and is writable, since the file was opened
             // for writing. Rule 2: nobody else writes these bytes now and no view of them was given out, so no

@@ -11,6 +11,8 @@ const STORED_BITS: u32 = 0x7FFF_FFFF;
 
 /// The trailer before its digits: a property's name and the byte that ends it.
 pub(super) const TRAILER_HEAD: &[u8; 9] = b"__CRC32#\x01";
+/// The trailer with digits that are yet to come.
+pub(super) const BLANK_TRAILER: &[u8; TRAILER_BYTES as usize] = b"__CRC32#\x010000000000\x02";
 /// Its name as a property.
 pub(super) const TRAILER_NAME: &str = super::names::CRC32;
 /// Length of the trailer: head, ten digits, terminator. It is counted in the properties' length.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
 
-use super::checksum::{self, TRAILER_BYTES, TRAILER_HEAD, TRAILER_NAME, Tail};
+use super::checksum::{self, BLANK_TRAILER, TRAILER_BYTES, TRAILER_NAME, Tail};
 use super::wire::{
     AT_BODY_CRC, AT_LOG_OFFSET, AT_QUEUE_OFFSET, AT_STORED, FIXED_BYTES, MAGIC_V1, MAGIC_V2,
     MAX_PROPERTIES_BYTES, RECORD_OVERHEAD_BYTES, V1_TOPIC_BYTES, V6_EXTRA_BYTES, put_host,
@@ -125,8 +125,7 @@ pub fn encode<'m>(message: &'m Message, rules: &EncodeRules, mut buf: Vec<u8>) -
             hasher.update(buf.get(behind_head..).unwrap_or_default());
             trailer = Trailer::Joined(Tail::new(tail_len, hasher.finalize()));
         }
-        buf.extend_from_slice(TRAILER_HEAD);
-        buf.extend_from_slice(b"0000000000\x02");
+        buf.extend_from_slice(BLANK_TRAILER);
     }
     let born_extra = if message.born_host.is_ipv6() { V6_EXTRA_BYTES as usize } else { 0 };
     Ok(Encoded {
@@ -143,25 +142,27 @@ pub fn encode<'m>(message: &'m Message, rules: &EncodeRules, mut buf: Vec<u8>) -
     })
 }
 
-/// Writes all fields before the body; those that [`Encoded::stamp`] fills in are 0.
+/// Writes all fields before the body; those that [`Encoded::stamp`] fills in are 0. Gathered in arrays, because each
+/// growth of the buffer asks for its room.
 fn put_head(buf: &mut Vec<u8>, message: &Message, rules: &EncodeRules, plan: &Plan<'_>, body_crc: u32) {
     let magic = if plan.v2 { MAGIC_V2 } else { MAGIC_V1 };
-    buf.extend_from_slice(&plan.total.to_be_bytes());
-    buf.extend_from_slice(&magic.to_be_bytes());
-    debug_assert_eq!(buf.len(), AT_BODY_CRC);
-    buf.extend_from_slice(&body_crc.to_be_bytes());
-    buf.extend_from_slice(&plan.queue_id.to_be_bytes());
-    buf.extend_from_slice(&message.flag.to_be_bytes());
-    debug_assert_eq!(buf.len(), AT_QUEUE_OFFSET);
-    buf.extend_from_slice(&[0; 16]);
-    buf.extend_from_slice(&plan.sys_flags.0.to_be_bytes());
-    buf.extend_from_slice(&message.born.unwrap_or(rules.born).0.to_be_bytes());
+    let mut front = [0; 48];
+    front[..4].copy_from_slice(&plan.total.to_be_bytes());
+    front[4..8].copy_from_slice(&magic.to_be_bytes());
+    front[AT_BODY_CRC..12].copy_from_slice(&body_crc.to_be_bytes());
+    front[12..16].copy_from_slice(&plan.queue_id.to_be_bytes());
+    front[16..AT_QUEUE_OFFSET].copy_from_slice(&message.flag.to_be_bytes());
+    front[36..40].copy_from_slice(&plan.sys_flags.0.to_be_bytes());
+    front[40..].copy_from_slice(&message.born.unwrap_or(rules.born).0.to_be_bytes());
+    buf.extend_from_slice(&front);
     put_host(buf, message.born_host);
     buf.extend_from_slice(&[0; 8]);
     put_host(buf, rules.store_host);
-    buf.extend_from_slice(&message.reconsume_times.to_be_bytes());
-    buf.extend_from_slice(&message.prepared_offset.to_be_bytes());
-    buf.extend_from_slice(&plan.body_len.to_be_bytes());
+    let mut back = [0; 16];
+    back[..4].copy_from_slice(&message.reconsume_times.to_be_bytes());
+    back[4..12].copy_from_slice(&message.prepared_offset.to_be_bytes());
+    back[12..].copy_from_slice(&plan.body_len.to_be_bytes());
+    buf.extend_from_slice(&back);
 }
 
 impl<'a> Plan<'a> {
