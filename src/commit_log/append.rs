@@ -76,14 +76,14 @@ pub(crate) struct Run {
 }
 
 impl Staged {
-    fn push(&mut self, segment: &Arc<Segment>, at: LogOffset, bytes: &[u8]) {
+    fn push(&mut self, segment: &Arc<Segment>, at: LogOffset, parts: &[&[u8]]) {
         let follows = self.runs.last().is_some_and(|run| {
             Arc::ptr_eq(&run.segment, segment) && run.at.plus((self.bytes.len() - run.start) as u64) == at
         });
         if !follows {
             self.runs.push(Run { segment: Arc::clone(segment), at, start: self.bytes.len() });
         }
-        self.bytes.extend_from_slice(bytes);
+        parts.iter().for_each(|part| self.bytes.extend_from_slice(part));
     }
 }
 
@@ -130,7 +130,7 @@ impl CommitLog {
     /// [`Error::Io`]: nothing was appended. [`Error::Failed`], [`Error::Closed`].
     pub(crate) fn push(
         &self,
-        records: &mut [Encoded],
+        records: &mut [Encoded<'_>],
         how: How,
         mut each: impl FnMut(Appended),
     ) -> Result<LogOffset> {
@@ -174,7 +174,7 @@ impl CommitLog {
 
     fn try_push(
         &self,
-        records: &mut [Encoded],
+        records: &mut [Encoded<'_>],
         total: u64,
         how: How,
         each: &mut impl FnMut(Appended),
@@ -221,7 +221,7 @@ impl CommitLog {
         let (at, room) = (tail.end, tail.room());
         // Room is at most a segment's length, which is below 2 GiB (spec 1.1): it always fits.
         let blank = message::blank(u32::try_from(room).unwrap_or(u32::MAX));
-        if let Err(error) = self.put(tail, at, &blank) {
+        if let Err(error) = self.put(tail, at, &[&blank]) {
             tail.taken = Some(next);
             return Err(self.take_back(tail, &[], at.plus(BLANK_BYTES), error));
         }
@@ -231,20 +231,20 @@ impl CommitLog {
         Ok(())
     }
 
-    fn put(&self, tail: &mut Tail, at: LogOffset, bytes: &[u8]) -> Result<()> {
+    fn put(&self, tail: &mut Tail, at: LogOffset, parts: &[&[u8]]) -> Result<()> {
         match self.way() {
             Way::Staged => {
-                tail.staged.push(&tail.segment, at, bytes);
+                tail.staged.push(&tail.segment, at, parts);
                 Ok(())
             }
-            Way::Direct => tail.segment.store(at, bytes),
+            Way::Direct => tail.segment.store(at, parts),
         }
     }
 
     fn write_all(
         &self,
         tail: &mut Tail,
-        records: &mut [Encoded],
+        records: &mut [Encoded<'_>],
         now: Timestamp,
         each: &mut impl FnMut(Appended),
     ) -> Result<()> {
@@ -258,7 +258,7 @@ impl CommitLog {
                 true => tail.queues.take(record.topic(), record.queue_id()),
                 false => QueueOffset(0),
             };
-            if let Err(error) = self.put(tail, at, record.stamp(at, queue_offset, stored)) {
+            if let Err(error) = self.put(tail, at, &record.stamp(at, queue_offset, stored)) {
                 let written = records.get(..=index).unwrap_or_default();
                 return Err(self.take_back(tail, written, position.end(), error));
             }
@@ -282,7 +282,7 @@ impl CommitLog {
 
     /// A direct write failed: zeroes what may have arrived, so that a later open does not find a record whose append
     /// answered with an error. If even that fails, nobody can say what is there, and the log has failed.
-    fn take_back(&self, tail: &mut Tail, written: &[Encoded], to: LogOffset, error: Error) -> Error {
+    fn take_back(&self, tail: &mut Tail, written: &[Encoded<'_>], to: LogOffset, error: Error) -> Error {
         for record in written.iter().filter(|r| r.is_queued()) {
             tail.queues.untake(record.topic(), record.queue_id());
         }

@@ -280,11 +280,11 @@ impl Store {
 }
 
 impl Inner {
-    fn encode(&self, message: &Message, now: Timestamp) -> Result<Encoded> {
+    fn encode<'m>(&self, message: &'m Message, now: Timestamp) -> Result<Encoded<'m>> {
         message::encode(message, &EncodeRules { born: now, ..self.rules }, SCRATCH.take())
     }
 
-    fn recycle(encoded: Encoded) {
+    fn recycle(encoded: Encoded<'_>) {
         let buf = encoded.into_buf();
         if buf.capacity() <= SCRATCH_BYTES {
             SCRATCH.set(buf);
