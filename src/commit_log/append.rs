@@ -18,7 +18,7 @@ use crate::segment::Segment;
 /// A blank record's header; so many bytes stay free behind every record (spec 2.2).
 const BLANK_BYTES: u64 = 8;
 /// How often, in bytes, the janitor looks whether enough is prepared ahead of the tail.
-const AHEAD_STEP_BYTES: u64 = 1 << 20;
+const AHEAD_STEP_BYTES: u64 = 256 << 10;
 
 /// One record's place, known as soon as it is in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
