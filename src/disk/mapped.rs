@@ -165,6 +165,7 @@ impl DiskFile for MappedFile {
             unsafe { ptr::copy_nonoverlapping(part.as_ptr(), map.as_mut_ptr().add(at), part.len()) };
             at += part.len();
         }
+        prefetch(map, at, len);
         Ok(())
     }
 
@@ -215,6 +216,22 @@ impl DiskFile for MappedFile {
         }
     }
 }
+
+/// Asks for the cache lines that the next store of `len` bytes will write: they were zeroed by another processor,
+/// and waiting for them is most of what a store costs.
+#[cfg(target_arch = "x86_64")]
+fn prefetch(map: &MmapRaw, at: usize, len: usize) {
+    use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+    const LINE_BYTES: usize = 64;
+    const MOST_BYTES: usize = 2048;
+    for line in (at..at.saturating_add(len.min(MOST_BYTES)).min(map.len())).step_by(LINE_BYTES) {
+        // SAFETY: a prefetch neither reads nor faults, whatever the address; this one is within the mapping (rule 3).
+        unsafe { _mm_prefetch::<_MM_HINT_ET0>(map.as_ptr().add(line).cast()) };
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn prefetch(_: &MmapRaw, _: usize, _: usize) {}
 
 /// Advice is given by pages; where they are larger the kernel rounds, and at worst a page faults once more.
 const PAGE_BYTES: u64 = 4096;
