@@ -18,6 +18,7 @@ mod judge;
 mod power_cut;
 mod real_disks;
 mod recovery_cut;
+mod rot;
 mod stories;
 
 #[path = "../support/mod.rs"]
