@@ -219,9 +219,11 @@ impl CommitLog {
     /// Moves the tail to the next segment, and ends the one before with a blank record.
     fn roll(&self, tail: &mut Tail, next: Arc<Segment>) -> Result<()> {
         let (at, room) = (tail.end, tail.room());
-        // Room is at most a segment's length, which is below 2 GiB (spec 1.1): it always fits.
+        // Room is at most a segment's length, which is below 2 GiB (spec 1.1): it always fits. There is none in a
+        // segment that another writer filled to its last byte.
         let blank = message::blank(u32::try_from(room).unwrap_or(u32::MAX));
-        if let Err(error) = self.put(tail, at, &[&blank]) {
+        let blank = if room == 0 { &[][..] } else { &blank[..] };
+        if let Err(error) = self.put(tail, at, &[blank]) {
             tail.taken = Some(next);
             return Err(self.take_back(tail, &[], at.plus(BLANK_BYTES), error));
         }

@@ -4,7 +4,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use sawlog::flush::SyncFlush;
-use sawlog::{Damage, Error, LogOffset, OnDamage, Options, Store};
+use sawlog::message::{Checksum, EncodeRules, encode};
+use sawlog::{Damage, Error, LogOffset, OnDamage, Options, QueueOffset, Store};
 
 use crate::world::*;
 
@@ -178,6 +179,33 @@ fn an_empty_last_file_goes_as_it_goes_under_rocketmq() {
     let store = world.sync();
     store.append_and_wait(&numbered(0)).unwrap();
     assert_eq!(world.log_files(), [(ONE.into(), SEGMENT)]);
+}
+
+/// No writer that keeps RocketMQ's fit test leaves a segment so full; a file that is, was opened, and then every append
+/// failed, or the whole store did: the blank record was written behind the segment's end.
+#[test]
+fn a_last_segment_that_is_full_to_its_last_byte_is_followed_by_the_next() {
+    for sync in [true, false] {
+        let rules = EncodeRules {
+            store_host: "127.0.0.1:10911".parse().unwrap(),
+            checksum: Checksum::Body,
+            max_body_bytes: 1 << 20,
+            born: START,
+        };
+        let message = sized(SEGMENT as usize - 91 - 6);
+        let mut record = encode(&message, &rules, Vec::new()).unwrap();
+        let bytes = record.stamp(LogOffset(0), QueueOffset(0), START).concat();
+        assert_eq!(bytes.len() as u64, SEGMENT);
+        let world = World::new();
+        world.disk.write_file(log(ONE), bytes).unwrap();
+        let store = if sync { world.sync() } else { world.asynchronous() };
+        let ack = store.append(&numbered(1)).unwrap();
+        assert_eq!((ack.position().offset.0, ack.queue_offset().0), (SEGMENT, 1));
+        store.flush().unwrap();
+        assert_eq!(all(&store).len(), 2);
+        store.close().unwrap();
+        assert_eq!(all(&world.sync()).len(), 2);
+    }
 }
 
 #[test]
