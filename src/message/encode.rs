@@ -66,8 +66,8 @@ enum Trailer {
     Joined(Tail),
 }
 
-/// Shorter bodies are copied into the buffer: that, one pass over the whole and one copy out of it cost less than
-/// joining two checksums and three copies.
+/// Shorter bodies are copied into the buffer: that, one pass over the whole and one copy out of it cost no more than
+/// joining two checksums and three copies (measured: equal from 200 bytes to 500), and the disk gets one part.
 const BORROW_FROM_BYTES: usize = 512;
 
 /// The checked lengths and the fitting parts of a record about to be written.

@@ -81,15 +81,15 @@ fn unreduced(a: u32, b: u32) -> u64 {
 /// The product of two polynomials, reduced. Takes the same time whatever they are.
 pub(super) fn product(a: u32, b: u32) -> u32 {
     // Now x^0 stands in the top bit, and x^32 and above in the lower half.
-    let [h0, h1, h2, h3, l0, l1, l2, l3] = (unreduced(a, b) << 1).to_le_bytes();
+    let [l0, l1, l2, l3, h3, h2, h1, h0] = (unreduced(a, b) << 1).to_be_bytes();
     let [r0, r1, r2, r3] = &REDUCED;
     let high = entry(r0, h0) ^ entry(r1, h1) ^ entry(r2, h2) ^ entry(r3, h3);
-    u32::from_le_bytes([l0, l1, l2, l3]) ^ high
+    u32::from_be_bytes([l0, l1, l2, l3]) ^ high
 }
 
 /// x^8n, reduced. Costs a look-up below 256, and a product for each further byte that `n` needs.
 pub(super) fn x_to_the_8(n: u32) -> u32 {
-    let [n0, n1, n2, n3] = n.to_le_bytes();
+    let [n3, n2, n1, n0] = n.to_be_bytes();
     let [p0, p1, p2, p3] = &POWERS;
     let mut power = entry(p0, n0);
     for (table, byte) in [(p1, n1), (p2, n2), (p3, n3)] {

@@ -398,6 +398,16 @@ fn first_bytes_are_told_apart() {
 }
 
 #[test]
+fn a_long_body_is_stored_from_the_message_itself() {
+    let message = sample(4000);
+    let mut encoded = encode(&message, &rules(Checksum::Record), Vec::new()).unwrap();
+    let [head, body, tail] = encoded.stamp(LogOffset(0), QueueOffset(0), Timestamp(1));
+    assert_eq!(body.as_ptr(), message.body.as_ptr());
+    assert_eq!((head.len(), body.len()), (88, 4000));
+    assert!(tail.ends_with(b"\x02"));
+}
+
+#[test]
 fn a_buffer_is_used_again() {
     let (long, short) = (sample(400), sample(4000));
     let encoded = encode(&long, &rules(Checksum::Record), Vec::new()).unwrap();

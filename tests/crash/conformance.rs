@@ -202,6 +202,9 @@ fn a_write_beyond_the_end_is_an_error_and_writes_nothing(on: &Ground) {
                 "{len} at {at}"
             );
         }
+        // The first part would fit.
+        let kind = Ground::kind(file.store_mapped(90, &[&[7; 5], &[7; 6]]));
+        assert_eq!(kind, ErrorKind::InvalidInput, "11 bytes in two parts at 90");
         assert_eq!(content(&*file), [0; 100]);
         assert_eq!(on.open(&name, Access::Read).len(), 100);
     }
@@ -240,7 +243,7 @@ fn what_is_stored_in_the_mapping_is_read_by_position_and_after_reopening(on: &Gr
     let file = on.make("file", 10_000, Reserve::Blocks);
     file.make_ready(0, 10_000);
     file.store_mapped(0, &[b"first"]).unwrap();
-    file.store_mapped(4_094, &[b"across"]).unwrap();
+    file.store_mapped(4_094, &[b"a", b"", b"cro", b"ss"]).unwrap();
     file.write_at(4_100, b" pages").unwrap();
     file.store_mapped(9_996, &[b"last"]).unwrap();
     let mut want = vec![0; 10_000];
@@ -257,7 +260,7 @@ fn what_is_stored_in_the_mapping_is_read_by_position_and_after_reopening(on: &Gr
 
 fn a_store_into_a_file_without_blocks_arrives_too(on: &Ground) {
     let file = on.make("file", 10_000, Reserve::Sparse);
-    file.store_mapped(4_094, &[b"across"]).unwrap();
+    file.store_mapped(4_094, &[b"ac", b"ross"]).unwrap();
     assert_eq!(file.view(4_094, 6).unwrap(), b"across"[..]);
     file.sync().unwrap();
     let again = on.open("file", Access::Write);
