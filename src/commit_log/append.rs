@@ -5,6 +5,7 @@
 //! its sync (SYNC_FLUSH); nobody reads a staged byte. Both write the same bytes to the same files.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::commit_log::queue_offsets::QueueOffsets;
@@ -17,6 +18,8 @@ use crate::segment::Segment;
 
 /// A blank record's header; so many bytes stay free behind every record (spec 2.2).
 const BLANK_BYTES: u64 = 8;
+/// How long an append that must not wait for the disk waits for other producers.
+const BUSY_AFTER: Duration = Duration::from_millis(1);
 /// How often, in bytes, the janitor looks whether enough is prepared ahead of the tail.
 const AHEAD_STEP_BYTES: u64 = 256 << 10;
 
@@ -140,10 +143,7 @@ impl CommitLog {
             match self.try_push(records, total, how, &mut each)? {
                 Tried::Done(end) => return Ok(end),
                 Tried::Shut(until) if how.patience == Patience::Waits => self.open_window(until)?,
-                Tried::Shut(_) => {
-                    let unflushed_bytes = self.accepted().since(self.flushed().at());
-                    return Err(Error::Busy { unflushed: unflushed_bytes, window: self.window_bytes() });
-                }
+                Tried::Shut(_) => return Err(self.busy()),
                 Tried::TookBack(segment, error) => return Err(self.settle(&segment, error)),
             }
         }
@@ -159,6 +159,11 @@ impl CommitLog {
         let told = segment.sync().map_or_else(|cause| self.fail(cause), |()| error);
         self.leave(alone);
         told
+    }
+
+    fn busy(&self) -> Error {
+        let unflushed_bytes = self.accepted().since(self.flushed().at());
+        Error::Busy { unflushed: unflushed_bytes, window: self.window_bytes() }
     }
 
     fn refuse_too_large(&self, total: u64) -> Result<()> {
@@ -179,7 +184,11 @@ impl CommitLog {
         how: How,
         each: &mut impl FnMut(Appended),
     ) -> Result<Tried> {
-        let mut tail = self.tail().lock();
+        let mut tail = match how.patience {
+            Patience::Waits => self.tail().lock(),
+            // Another producer may be making a segment under it.
+            Patience::Busy => self.tail().try_lock_for(BUSY_AFTER).ok_or_else(|| self.busy())?,
+        };
         if tail.closed {
             return Err(Error::Closed);
         }
@@ -198,8 +207,7 @@ impl CommitLog {
             if how.patience == Patience::Busy && tail.taken.is_none() && !self.segments().is_prepared() {
                 self.segments().ask_for_next();
                 self.keeper().ring();
-                let unflushed_bytes = tail.end.since(flushed);
-                return Err(Error::Busy { unflushed: unflushed_bytes, window: self.window_bytes() });
+                return Err(self.segments().full_when_made().unwrap_or_else(|| self.busy()));
             }
             let next = match tail.taken.take() {
                 Some(next) => next,

@@ -164,8 +164,8 @@ impl Store {
     /// The same without ever waiting for the disk.
     ///
     /// # Errors
-    /// [`Error::Busy`] where [`Store::append`] would wait for the window or for the next segment: nothing was
-    /// stored. Others as there.
+    /// [`Error::Busy`] where [`Store::append`] would wait for the window, for the next segment or, longer than a
+    /// millisecond, for another producer: nothing was stored. Others as there.
     pub fn try_append(&self, message: &Message) -> Result<Ack> {
         self.inner.append(message, self.level_of(message), Patience::Busy)
     }
