@@ -19,6 +19,7 @@ mod power_cut;
 mod real_disks;
 mod recovery_cut;
 mod rot;
+mod rot_files;
 mod stories;
 
 #[path = "../support/mod.rs"]

@@ -133,10 +133,16 @@ impl Expected {
         next
     }
 
-    /// Every queue dense from 0: what was told at the appends must itself be right.
+    /// Every queue dense from 0, and no store time before an earlier one: what was told at the appends must itself be
+    /// right.
     pub(crate) fn check_dense(&self) -> Result<(), String> {
         let mut next: BTreeMap<_, u64> = BTreeMap::new();
+        let mut last = Timestamp(1);
         for taken in &self.taken {
+            if taken.stored < last {
+                return Err(format!("store time steps back: {taken:?}"));
+            }
+            last = taken.stored;
             let queued = taken.message.sys_flags.is_queued();
             let counter = next.entry(taken.queue()).or_default();
             let want = if queued { *counter } else { 0 };
@@ -159,8 +165,8 @@ pub(crate) fn log_bytes(disk: &SimDisk, end: LogOffset) -> Vec<u8> {
     let mut bytes = Vec::new();
     while (bytes.len() as u64) < end.0 {
         match disk.read_file(segment_path(bytes.len() as u64)) {
-            Ok(segment) => bytes.extend_from_slice(&segment),
-            Err(_) => break,
+            Ok(segment) if !segment.is_empty() => bytes.extend_from_slice(&segment),
+            _ => break,
         }
     }
     bytes.truncate(end.0 as usize);

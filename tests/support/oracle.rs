@@ -193,6 +193,9 @@ fn append(store: &Store, log: &mut Expected, message: &Message) -> Verdict {
     if stored.queue_offset.0 != due {
         return Err(format!("{key:?} goes on at {}, {due} is due", stored.queue_offset));
     }
+    if let Some(last) = log.taken.last().filter(|last| stored.stored < last.stored) {
+        return Err(format!("store time steps back from {:?} to {:?}", last.stored, stored.stored));
+    }
     log.taken.push(Taken::new(message, &stored));
     Ok(())
 }
