@@ -140,10 +140,17 @@ impl CommitLog {
         let total = records.iter().map(|r| u64::from(r.len())).sum::<u64>();
         self.refuse_too_large(total)?;
         loop {
-            match self.try_push(records, total, how, &mut each)? {
+            let tried = self.try_push(records, total, how, &mut each);
+            // The append lock is given back.
+            self.wake_up();
+            match tried? {
                 Tried::Done(end) => return Ok(end),
                 Tried::Shut(until) if how.patience == Patience::Waits => self.open_window(until)?,
-                Tried::Shut(_) => return Err(self.busy()),
+                Tried::Shut(_) => {
+                    self.want(self.accepted());
+                    self.flusher().ring();
+                    return Err(self.busy());
+                }
                 Tried::TookBack(segment, error) => return Err(self.settle(&segment, error)),
             }
         }
@@ -207,7 +214,7 @@ impl CommitLog {
             if how.patience == Patience::Busy && tail.taken.is_none() && !self.segments().is_prepared() {
                 self.segments().ask_for_next();
                 self.keeper().ring();
-                return Err(self.segments().full_when_made().unwrap_or_else(|| self.busy()));
+                return Err(self.segments().why_not_made().unwrap_or_else(|| self.busy()));
             }
             let next = match tail.taken.take() {
                 Some(next) => next,
@@ -279,7 +286,7 @@ impl CommitLog {
         let step = AHEAD_STEP_BYTES.min(tail.segment.len() / 4).max(1);
         if tail.end.0 / step != at.0 / step {
             self.janitor().ring();
-            if self.segments().is_due(&tail.segment, at) {
+            if self.segments().is_due(&tail.segment, at) && !self.segments().is_prepared() {
                 self.keeper().ring();
             }
             if at.since(self.flushed().at()) >= self.pressure_bytes() {
@@ -309,7 +316,7 @@ impl CommitLog {
         }
         self.accept(tail.end);
         if self.way() == Way::Direct {
-            self.written().advance(tail.end);
+            self.put_off(self.written().advance(tail.end));
         }
     }
 }

@@ -157,7 +157,7 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     /// else writes to the file: where the file system cannot allocate, the content is written over itself.
     fn reserve(&self) -> io::Result<()>;
     /// A hint: these pages are about to be written through the mapping. Costs what it takes to fault them in, and
-    /// makes them dirty: a window of 8 to 16 MiB, never a whole segment (speed 1b). What lies beyond the end is
+    /// makes them dirty: a window of a few MiB, never a whole segment (speed 1b). What lies beyond the end is
     /// left out; nothing happens on a file whose blocks are not allocated.
     fn make_ready(&self, offset: u64, len: u64) {
         let _ = (offset, len);

@@ -28,7 +28,7 @@ pub(crate) struct SegmentList {
     asked: AtomicBool,
     /// A segment that has its name, which is not durable yet: the folder's sync failed behind the rename.
     named: Mutex<Option<Arc<Segment>>>,
-    /// The disk was full when the keeper last tried to make a segment; told to those who do not wait for one.
+    /// Why the keeper could not make a segment when it last tried; told to those who do not wait for one.
     not_made: Mutex<Option<Error>>,
 }
 
@@ -180,15 +180,15 @@ impl SegmentList {
         let mut prepared = self.prepared.lock();
         if prepared.is_none() {
             let made = self.make(self.next_base(), zeroed);
-            *self.not_made.lock() = made.as_ref().err().filter(|e| e.is_full()).cloned();
+            *self.not_made.lock() = made.as_ref().err().cloned();
             *prepared = Some(made?);
         }
         self.asked.store(false, Ordering::SeqCst);
         Ok(())
     }
 
-    /// That the disk was full when the keeper last tried to make a segment; told once, until it has tried again.
-    pub(crate) fn full_when_made(&self) -> Option<Error> {
+    /// Why the keeper could not make a segment when it last tried; told once, until it has tried again.
+    pub(crate) fn why_not_made(&self) -> Option<Error> {
         self.not_made.lock().take()
     }
 
