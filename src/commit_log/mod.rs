@@ -18,7 +18,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, Level, Result};
 use crate::flush::{Flush, Progress, Watermark};
 use crate::offset::LogOffset;
-use crate::segment::{Segment, SegmentList};
+use crate::segment::{Care, Segment, SegmentList};
 use crate::sync::{Mutex, MutexGuard};
 use crate::worker::Bell;
 
@@ -138,6 +138,11 @@ impl CommitLog {
 
     pub(crate) fn way(&self) -> Way {
         self.setup.way
+    }
+
+    /// What this way of writing needs ahead of the tail, and of a sync.
+    pub(crate) fn care(&self) -> Care {
+        if self.setup.way == Way::Staged { Care::Blocks } else { Care::Pages }
     }
 
     pub(crate) fn window_bytes(&self) -> u64 {
@@ -309,7 +314,7 @@ impl CommitLog {
             held.bytes.clear();
             held.runs.clear();
             self.put_off(self.written.advance(to));
-            self.segments.sync(from, to)
+            self.segments.sync(from, to, self.care())
         });
         // The one place that moves the flushed mark: behind a sync that returned Ok.
         match done {

@@ -174,6 +174,16 @@ impl DiskFile for MappedFile {
         self.file.sync()
     }
 
+    // msync over a range is fdatasync over that range of the mapped file (msync(2), MS_SYNC): the mapping holds the same
+    // open file as the descriptor, and so the same report of a write error.
+    fn sync_range(&self, offset: u64, len: u64) -> io::Result<()> {
+        let end = offset.saturating_add(len).min(self.len());
+        match self.map.get() {
+            Some(map) if offset < end => map.flush_range(in_memory(offset)?, in_memory(end - offset)?),
+            _ => self.file.sync(),
+        }
+    }
+
     fn view(&self, offset: u64, len: usize) -> io::Result<Bytes> {
         self.file.check_readable(offset, len)?;
         if len == 0 {

@@ -145,6 +145,12 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     }
     /// After Ok a power cut loses nothing that was written before the call began.
     fn sync(&self) -> io::Result<()>;
+    /// The same for the bytes of a range alone; what lies beyond may be written or not. Where the disk is mapped it
+    /// leaves the pages alone that were made ready ahead of the range, and nobody who stores there waits for it.
+    fn sync_range(&self, offset: u64, len: u64) -> io::Result<()> {
+        let _ = (offset, len);
+        self.sync()
+    }
     /// The bytes of a range that nobody will write again (that is the caller's word: a log keeps it, a table that
     /// changes in place does not and must use `read_at`); without a copy where the disk is mapped. `UnexpectedEof`
     /// beyond the end.

@@ -9,7 +9,7 @@ use crate::disk::{Access, Disk, Reserve};
 use crate::error::{Error, Result};
 use crate::layout;
 use crate::offset::LogOffset;
-use crate::segment::Segment;
+use crate::segment::{Care, Segment};
 use crate::sync::{Mutex, RwLock};
 
 /// How much of a segment made ahead is zeroed between two syncs.
@@ -254,11 +254,14 @@ impl SegmentList {
         }
     }
 
-    /// Syncs every segment that holds a byte of `[from, to)`, oldest first.
-    pub(crate) fn sync(&self, from: LogOffset, to: LogOffset) -> Result<()> {
+    /// Syncs `[from, to)` in every segment that holds a byte of it, oldest first; of what was written by position,
+    /// the whole segment.
+    pub(crate) fn sync(&self, from: LogOffset, to: LogOffset, care: Care) -> Result<()> {
         for segment in self.all_between(from, to) {
-            segment.settle(from, to);
-            segment.sync()?;
+            match care {
+                Care::Pages => segment.sync_range(from.max(segment.base()), to)?,
+                Care::Blocks => segment.sync()?,
+            }
         }
         Ok(())
     }

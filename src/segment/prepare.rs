@@ -6,17 +6,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::offset::LogOffset;
-use crate::segment::{Segment, SegmentList, ZEROS};
-
-/// What the way of writing needs ahead of the tail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Care {
-    /// Copies into the mapping: pages faulted in, dirty, a window ahead.
-    Pages,
-    /// Positioned writes, synced at once: blocks written with zeros, so that no sync pays for turning an unwritten
-    /// block into a written one (65 to 75 µs each, speed.md §1a).
-    Blocks,
-}
+use crate::segment::{Care, Segment, SegmentList, ZEROS};
 
 /// How far ahead of the tail blocks are zeroed.
 const BLOCKS_AHEAD_BYTES: u64 = 16 << 20;

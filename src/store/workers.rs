@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crossbeam_channel::Receiver;
 
 use crate::clock::Clock;
-use crate::commit_log::{CommitLog, Way};
+use crate::commit_log::CommitLog;
 use crate::error::Result;
 use crate::flush::{FlushPolicy, GroupCommit};
 use crate::segment::Care;
@@ -37,16 +37,12 @@ pub(super) fn flusher(log: &Arc<CommitLog>, policy: &Arc<dyn FlushPolicy>) -> St
     Box::new(move || commit.step())
 }
 
-fn care(log: &CommitLog) -> Care {
-    if log.way() == Way::Staged { Care::Blocks } else { Care::Pages }
-}
-
 pub(super) fn janitor(log: &Arc<CommitLog>) -> Step {
     let log = Arc::clone(log);
     let (mut ready, mut syncs) = (log.accepted(), log.syncs());
     let (mut synced_at, mut pace_bytes) = (log.accepted(), 0);
     Box::new(move || {
-        let (care, tail) = (care(&log), log.accepted());
+        let (care, tail) = (log.care(), log.accepted());
         if std::mem::replace(&mut syncs, log.syncs()) != log.syncs() {
             pace_bytes = tail.since(synced_at);
             synced_at = tail;
@@ -69,7 +65,7 @@ pub(super) fn keeper(log: &Arc<CommitLog>, keeper: &Arc<Keeper>, clock: &Arc<dyn
     Box::new(move || {
         if log.failure().is_none() {
             // A roll that finds nothing prepared makes the segment itself, and tells its caller what went wrong.
-            let _ = log.segments().prepare_in_time(care(&log), log.accepted());
+            let _ = log.segments().prepare_in_time(log.care(), log.accepted());
         }
         match keeper.keep(&log, clock.elapsed()) {
             Ok(next) => next,

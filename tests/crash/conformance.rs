@@ -253,6 +253,10 @@ fn what_is_stored_in_the_mapping_is_read_by_position_and_after_reopening(on: &Gr
     assert_eq!(content(&*file), want);
     assert_eq!(file.view(0, 10_000).unwrap(), want);
     file.sync().unwrap();
+    // Any range will do, also one that is empty or goes beyond the end.
+    for (from, len) in [(0, 1), (1, 4096), (4095, 0), (0, 10_000), (10_000, 7), (1, u64::MAX)] {
+        file.sync_range(from, len).unwrap();
+    }
     drop(file);
     assert_eq!(content(&*on.open("file", Access::Read)), want);
     assert_eq!(content(&*on.open("file", Access::Write)), want);
