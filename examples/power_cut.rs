@@ -53,7 +53,8 @@ impl OrderBook {
 
 fn order(n: u64) -> String {
     // Long enough now and then that the log goes over several files.
-    format!("customer{} {:0width$}", n % 7, n * n, width = 1 + (n % 5 * 900) as usize)
+    let width = usize::try_from(1 + n % 5 * 900).unwrap_or(1);
+    format!("customer{} {:0width$}", n % 7, n * n)
 }
 
 fn main() -> Outcome {

@@ -439,7 +439,7 @@ fn the_example_in_the_format_document_is_what_we_write() {
     let rules =
         EncodeRules { store_host, checksum: Checksum::Record, max_body_bytes: 4 << 20, born: Timestamp(0) };
     let mut encoded = encode(&message, &rules, Vec::new()).unwrap();
-    let bytes = encoded.stamp(LogOffset(0), QueueOffset(0), Timestamp(1_700_000_000_123));
+    let bytes = encoded.stamp(LogOffset(0), QueueOffset(0), Timestamp(1_700_000_000_123)).concat();
     let rows = bytes.chunks(16).enumerate().map(|(i, row)| {
         let hex: Vec<_> = row.iter().map(|b| format!("{b:02X}")).collect();
         format!(" {i:X}0  {}   ", hex.join(" "))

@@ -73,7 +73,7 @@ fn write_again(record: &Record, bytes: &[u8], verify: Verify) {
         EncodeRules { store_host: record.store_host, checksum, max_body_bytes: 4 << 20, born: Timestamp(0) };
     // Some records that RocketMQ can hold we would not write, such as those with a slash in the topic.
     let Ok(mut encoded) = encode(&record.message, &rules, Vec::new()) else { return };
-    let again = encoded.stamp(record.position.offset, record.queue_offset, record.stored).to_vec();
+    let again = encoded.stamp(record.position.offset, record.queue_offset, record.stored).concat();
     let read = decode(record.position.offset, again.clone().into(), verify).unwrap();
     assert_eq!((&read.message.topic, &read.message.body), (&record.message.topic, &record.message.body));
     assert_eq!(read.stored, record.stored);

@@ -5,6 +5,7 @@
 //! its sync (SYNC_FLUSH); nobody reads a staged byte. Both write the same bytes to the same files.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::commit_log::queue_offsets::QueueOffsets;
@@ -17,8 +18,10 @@ use crate::segment::Segment;
 
 /// A blank record's header; so many bytes stay free behind every record (spec 2.2).
 const BLANK_BYTES: u64 = 8;
+/// How long an append that must not wait for the disk waits for other producers.
+const BUSY_AFTER: Duration = Duration::from_millis(1);
 /// How often, in bytes, the janitor looks whether enough is prepared ahead of the tail.
-const AHEAD_STEP_BYTES: u64 = 1 << 20;
+const AHEAD_STEP_BYTES: u64 = 256 << 10;
 
 /// One record's place, known as soon as it is in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,14 +79,14 @@ pub(crate) struct Run {
 }
 
 impl Staged {
-    fn push(&mut self, segment: &Arc<Segment>, at: LogOffset, bytes: &[u8]) {
+    fn push(&mut self, segment: &Arc<Segment>, at: LogOffset, parts: &[&[u8]]) {
         let follows = self.runs.last().is_some_and(|run| {
             Arc::ptr_eq(&run.segment, segment) && run.at.plus((self.bytes.len() - run.start) as u64) == at
         });
         if !follows {
             self.runs.push(Run { segment: Arc::clone(segment), at, start: self.bytes.len() });
         }
-        self.bytes.extend_from_slice(bytes);
+        parts.iter().for_each(|part| self.bytes.extend_from_slice(part));
     }
 }
 
@@ -130,19 +133,23 @@ impl CommitLog {
     /// [`Error::Io`]: nothing was appended. [`Error::Failed`], [`Error::Closed`].
     pub(crate) fn push(
         &self,
-        records: &mut [Encoded],
+        records: &mut [Encoded<'_>],
         how: How,
         mut each: impl FnMut(Appended),
     ) -> Result<LogOffset> {
         let total = records.iter().map(|r| u64::from(r.len())).sum::<u64>();
         self.refuse_too_large(total)?;
         loop {
-            match self.try_push(records, total, how, &mut each)? {
+            let tried = self.try_push(records, total, how, &mut each);
+            // The append lock is given back.
+            self.wake_up();
+            match tried? {
                 Tried::Done(end) => return Ok(end),
                 Tried::Shut(until) if how.patience == Patience::Waits => self.open_window(until)?,
                 Tried::Shut(_) => {
-                    let unflushed_bytes = self.accepted().since(self.flushed().at());
-                    return Err(Error::Busy { unflushed: unflushed_bytes, window: self.window_bytes() });
+                    self.want(self.accepted());
+                    self.flusher().ring();
+                    return Err(self.busy());
                 }
                 Tried::TookBack(segment, error) => return Err(self.settle(&segment, error)),
             }
@@ -155,8 +162,15 @@ impl CommitLog {
         if self.failure().is_some() {
             return error;
         }
-        let _alone = self.flushing.lock();
-        segment.sync().map_or_else(|cause| self.fail(cause), |()| error)
+        let alone = self.flushing.lock();
+        let told = segment.sync().map_or_else(|cause| self.fail(cause), |()| error);
+        self.leave(alone);
+        told
+    }
+
+    fn busy(&self) -> Error {
+        let unflushed_bytes = self.accepted().since(self.flushed().at());
+        Error::Busy { unflushed: unflushed_bytes, window: self.window_bytes() }
     }
 
     fn refuse_too_large(&self, total: u64) -> Result<()> {
@@ -172,12 +186,16 @@ impl CommitLog {
 
     fn try_push(
         &self,
-        records: &mut [Encoded],
+        records: &mut [Encoded<'_>],
         total: u64,
         how: How,
         each: &mut impl FnMut(Appended),
     ) -> Result<Tried> {
-        let mut tail = self.tail().lock();
+        let mut tail = match how.patience {
+            Patience::Waits => self.tail().lock(),
+            // Another producer may be making a segment under it.
+            Patience::Busy => self.tail().try_lock_for(BUSY_AFTER).ok_or_else(|| self.busy())?,
+        };
         if tail.closed {
             return Err(Error::Closed);
         }
@@ -196,8 +214,7 @@ impl CommitLog {
             if how.patience == Patience::Busy && tail.taken.is_none() && !self.segments().is_prepared() {
                 self.segments().ask_for_next();
                 self.keeper().ring();
-                let unflushed_bytes = tail.end.since(flushed);
-                return Err(Error::Busy { unflushed: unflushed_bytes, window: self.window_bytes() });
+                return Err(self.segments().why_not_made().unwrap_or_else(|| self.busy()));
             }
             let next = match tail.taken.take() {
                 Some(next) => next,
@@ -217,9 +234,11 @@ impl CommitLog {
     /// Moves the tail to the next segment, and ends the one before with a blank record.
     fn roll(&self, tail: &mut Tail, next: Arc<Segment>) -> Result<()> {
         let (at, room) = (tail.end, tail.room());
-        // Room is at most a segment's length, which is below 2 GiB (spec 1.1): it always fits.
+        // Room is at most a segment's length, which is below 2 GiB (spec 1.1): it always fits. There is none in a
+        // segment that another writer filled to its last byte.
         let blank = message::blank(u32::try_from(room).unwrap_or(u32::MAX));
-        if let Err(error) = self.put(tail, at, &blank) {
+        let blank = if room == 0 { &[][..] } else { &blank[..] };
+        if let Err(error) = self.put(tail, at, &[blank]) {
             tail.taken = Some(next);
             return Err(self.take_back(tail, &[], at.plus(BLANK_BYTES), error));
         }
@@ -229,20 +248,20 @@ impl CommitLog {
         Ok(())
     }
 
-    fn put(&self, tail: &mut Tail, at: LogOffset, bytes: &[u8]) -> Result<()> {
+    fn put(&self, tail: &mut Tail, at: LogOffset, parts: &[&[u8]]) -> Result<()> {
         match self.way() {
             Way::Staged => {
-                tail.staged.push(&tail.segment, at, bytes);
+                tail.staged.push(&tail.segment, at, parts);
                 Ok(())
             }
-            Way::Direct => tail.segment.store(at, bytes),
+            Way::Direct => tail.segment.store(at, parts),
         }
     }
 
     fn write_all(
         &self,
         tail: &mut Tail,
-        records: &mut [Encoded],
+        records: &mut [Encoded<'_>],
         now: Timestamp,
         each: &mut impl FnMut(Appended),
     ) -> Result<()> {
@@ -256,7 +275,7 @@ impl CommitLog {
                 true => tail.queues.take(record.topic(), record.queue_id()),
                 false => QueueOffset(0),
             };
-            if let Err(error) = self.put(tail, at, record.stamp(at, queue_offset, stored)) {
+            if let Err(error) = self.put(tail, at, &record.stamp(at, queue_offset, stored)) {
                 let written = records.get(..=index).unwrap_or_default();
                 return Err(self.take_back(tail, written, position.end(), error));
             }
@@ -267,7 +286,7 @@ impl CommitLog {
         let step = AHEAD_STEP_BYTES.min(tail.segment.len() / 4).max(1);
         if tail.end.0 / step != at.0 / step {
             self.janitor().ring();
-            if self.segments().is_due(&tail.segment, at) {
+            if self.segments().is_due(&tail.segment, at) && !self.segments().is_prepared() {
                 self.keeper().ring();
             }
             if at.since(self.flushed().at()) >= self.pressure_bytes() {
@@ -280,7 +299,7 @@ impl CommitLog {
 
     /// A direct write failed: zeroes what may have arrived, so that a later open does not find a record whose append
     /// answered with an error. If even that fails, nobody can say what is there, and the log has failed.
-    fn take_back(&self, tail: &mut Tail, written: &[Encoded], to: LogOffset, error: Error) -> Error {
+    fn take_back(&self, tail: &mut Tail, written: &[Encoded<'_>], to: LogOffset, error: Error) -> Error {
         for record in written.iter().filter(|r| r.is_queued()) {
             tail.queues.untake(record.topic(), record.queue_id());
         }
@@ -297,7 +316,7 @@ impl CommitLog {
         }
         self.accept(tail.end);
         if self.way() == Way::Direct {
-            self.written().advance(tail.end);
+            self.put_off(self.written().advance(tail.end));
         }
     }
 }

@@ -9,8 +9,9 @@ mod read;
 mod walk;
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, OnceLock};
+use std::task::Waker;
 use std::time::Duration;
 
 use crate::clock::{Clock, Timestamp};
@@ -79,6 +80,9 @@ pub(crate) struct CommitLog {
     /// When the oldest byte that is not flushed was appended: nanoseconds by the monotonic clock.
     dirty_since_ns: AtomicU64,
     failed: OnceLock<Error>,
+    /// Wakers of futures whose time has come while a lock of ours was held; see [`CommitLog::wake_up`].
+    due: Mutex<Vec<Waker>>,
+    is_due: AtomicBool,
 }
 
 impl fmt::Debug for CommitLog {
@@ -103,6 +107,8 @@ impl CommitLog {
             syncs: 0.into(),
             dirty_since_ns: 0.into(),
             failed: OnceLock::new(),
+            due: Mutex::default(),
+            is_due: AtomicBool::new(false),
         }
     }
 
@@ -202,9 +208,39 @@ impl CommitLog {
         if first && !matches!(error, Error::Closed) {
             (self.setup.on_failure)();
         }
-        self.written.fail(error.clone());
-        self.flushed.fail(error.clone());
+        self.put_off(self.written.fail(error.clone()));
+        self.put_off(self.flushed.fail(error.clone()));
         error
+    }
+
+    /// The same for callers that hold no lock: futures are told at once.
+    pub(crate) fn fail_and_tell(&self, cause: Error) -> Error {
+        let error = self.fail(cause);
+        self.wake_up();
+        error
+    }
+
+    /// Keeps wakers until no lock is held.
+    fn put_off(&self, wakers: Vec<Waker>) {
+        if !wakers.is_empty() {
+            self.due.lock().extend(wakers);
+            self.is_due.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Wakes the futures whose time has come. A waker runs an executor's code, which may poll at once, and append or
+    /// flush: it is called with no lock held, by whoever has just given one back.
+    fn wake_up(&self) {
+        if self.is_due.load(Ordering::Relaxed) && self.is_due.swap(false, Ordering::SeqCst) {
+            let wakers = std::mem::take(&mut *self.due.lock());
+            wakers.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// Syncs the segment of the tail though nothing was appended to it: zeros over a refused append may lie there.
+    pub(crate) fn sync_tail(&self) -> Result<()> {
+        let _alone = self.flushing.lock();
+        self.segments.last().map_or(Ok(()), |segment| segment.sync())
     }
 
     /// Refuses appends from now on; what was taken can still be flushed.
@@ -249,9 +285,11 @@ impl CommitLog {
     fn leave(&self, held: MutexGuard<'_, Staged>) {
         drop(held);
         fence(Ordering::SeqCst);
-        if self.is_wanted() {
+        // What is staged is waited for by those who want it written, too.
+        if self.is_wanted() || (self.way() == Way::Staged && self.accepted() > self.written.at()) {
             self.flusher().ring();
         }
+        self.wake_up();
     }
 
     fn flush_held(&self, held: &mut MutexGuard<'_, Staged>) -> Result<LogOffset> {
@@ -270,14 +308,14 @@ impl CommitLog {
         let done = self.write_staged(held).and_then(|()| {
             held.bytes.clear();
             held.runs.clear();
-            self.written.advance(to);
+            self.put_off(self.written.advance(to));
             self.segments.sync(from, to)
         });
         // The one place that moves the flushed mark: behind a sync that returned Ok.
         match done {
             Ok(()) => {
                 self.syncs.fetch_add(1, Ordering::Relaxed);
-                self.flushed.advance(to);
+                self.put_off(self.flushed.advance(to));
                 // The mark follows the flushed one, and pages ahead of the tail are protected again.
                 self.keeper().ring_if_idle();
                 if self.way() == Way::Direct {

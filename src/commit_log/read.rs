@@ -20,7 +20,7 @@ const HEAD_BYTES: usize = 8;
 pub struct Raw {
     /// Where the bytes begin in the log.
     pub offset: LogOffset,
-    /// The bytes; without a copy where the disk is mapped. They hold their segment alive.
+    /// The bytes; without a copy where the disk is mapped and a sync covers them. They hold their segment alive.
     pub bytes: Bytes,
     /// The file that holds them, for `sendfile`.
     pub path: PathBuf,
@@ -77,6 +77,17 @@ impl CommitLog {
         Ok((segment, left))
     }
 
+    /// Bytes of a segment; a copy of those that no sync covers yet. After a failed sync the store may be opened
+    /// again in this process, and its recovery writes over them: a view would see that.
+    fn view(&self, segment: &Segment, at: LogOffset, len: usize) -> Result<Bytes> {
+        if at.plus(len as u64) <= self.flushed().at() {
+            return segment.view(at, len);
+        }
+        let mut copy = vec![0; len];
+        segment.read(at, &mut copy)?;
+        Ok(copy.into())
+    }
+
     /// The record that begins at `at`.
     ///
     /// # Errors
@@ -85,9 +96,9 @@ impl CommitLog {
         let (segment, left) = self.readable_from(at)?;
         let corrupt = |what| Error::Corrupt(Corruption { path: segment.path().clone(), at, what });
         let head_len = HEAD_BYTES.min(usize::try_from(left).unwrap_or(HEAD_BYTES));
-        let head = segment.view(at, head_len)?;
+        let head = self.view(&segment, at, head_len)?;
         let len = record_len(&head, left).map_err(corrupt)?;
-        let bytes = segment.view(at, len)?;
+        let bytes = self.view(&segment, at, len)?;
         message::decode(at, bytes, self.verify_at(at)).map_err(corrupt)
     }
 
@@ -95,7 +106,7 @@ impl CommitLog {
     pub(crate) fn raw(&self, at: LogOffset, max_bytes: u64) -> Result<Raw> {
         let (segment, left) = self.readable_from(at)?;
         let len = usize::try_from(left.min(max_bytes)).unwrap_or(usize::MAX);
-        let bytes = segment.view(at, len)?;
+        let bytes = self.view(&segment, at, len)?;
         Ok(Raw { offset: at, bytes, path: segment.path().clone(), file_offset: segment.inside(at) })
     }
 
@@ -143,7 +154,7 @@ impl Scan {
         // Nothing of a chunk of another segment lies behind this segment's base.
         if self.chunk_at < segment.base() || have < need.min(left) || have == 0 {
             let len = usize::try_from(left.min(CHUNK_BYTES.max(need))).unwrap_or(usize::MAX);
-            self.chunk = segment.view(self.at, len)?;
+            self.chunk = self.log.view(&segment, self.at, len)?;
             self.chunk_at = self.at;
         }
         self.segment = Some(segment);

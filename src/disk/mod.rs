@@ -131,12 +131,17 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     /// Writes all of `bytes` at `offset`, or errs (`InvalidInput` beyond the end: nothing was written then). After
     /// Ok a killed process loses nothing.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
-    /// The same by a copy into the mapping, where there is one: no system call. Only a file whose blocks are all
+    /// The same for parts that stand one behind the other, by copies into the mapping, where there is one: no system
+    /// call. All of the range is checked before the first byte is stored. Only a file whose blocks are all
     /// allocated is written so (made with [`Reserve::Blocks`], or after [`reserve`](DiskFile::reserve)); into any
     /// other it is a `write_at`, because a full disk would be a signal. No two threads may store to the same byte
     /// at once, and no byte that `view` has handed out may be stored to again.
-    fn store_mapped(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.write_at(offset, bytes)
+    fn store_mapped(&self, offset: u64, parts: &[&[u8]]) -> io::Result<()> {
+        match parts {
+            [bytes] | [bytes, [], []] => self.write_at(offset, bytes),
+            // One call, and so one place where it can be torn; the copy is small beside it.
+            _ => self.write_at(offset, &parts.concat()),
+        }
     }
     /// After Ok a power cut loses nothing that was written before the call began.
     fn sync(&self) -> io::Result<()>;
@@ -152,7 +157,7 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     /// else writes to the file: where the file system cannot allocate, the content is written over itself.
     fn reserve(&self) -> io::Result<()>;
     /// A hint: these pages are about to be written through the mapping. Costs what it takes to fault them in, and
-    /// makes them dirty: a window of 8 to 16 MiB, never a whole segment (speed 1b). What lies beyond the end is
+    /// makes them dirty: a window of a few MiB, never a whole segment (speed 1b). What lies beyond the end is
     /// left out; nothing happens on a file whose blocks are not allocated.
     fn make_ready(&self, offset: u64, len: u64) {
         let _ = (offset, len);

@@ -59,7 +59,8 @@ pub struct Progress {
 pub enum Decision {
     /// Write what is gathered and sync.
     Flush,
-    /// Ask again after this long, or when an append asks for [`Level::Flushed`].
+    /// Ask again after this long. Appends that ask for [`Level::Flushed`] are asked about at once, others about every
+    /// 16 KiB: if the answer is to flush then, the sleep ends.
     SleepFor(Duration),
     /// Ask again when something is appended.
     Sleep,

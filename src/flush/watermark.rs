@@ -38,16 +38,50 @@ struct Waiting {
 struct Generation {
     event: Event,
     lowest: AtomicU64,
-    wakers: Mutex<Vec<Waker>>,
+    wakers: Mutex<Seats>,
+}
+
+/// The wakers of futures, by seat.
+#[derive(Debug, Default)]
+struct Seats {
+    taken: Vec<Option<Waker>>,
+    free: Vec<usize>,
+}
+
+impl Seats {
+    fn sit(&mut self, waker: Waker) -> usize {
+        match self.free.pop() {
+            Some(index) => {
+                self.put(index, Some(waker));
+                index
+            }
+            None => {
+                self.taken.push(Some(waker));
+                self.taken.len() - 1
+            }
+        }
+    }
+
+    /// Puts another waker, or none, on a seat, and gives back the one before: it is dropped without our lock, for
+    /// that may run anything. `None`: the seats were cleared since.
+    fn put(&mut self, index: usize, waker: Option<Waker>) -> Option<Option<Waker>> {
+        self.taken.get_mut(index).map(|seat| std::mem::replace(seat, waker))
+    }
 }
 
 impl Generation {
-    fn wake(&self) {
+    /// Wakes the threads, and adds the wakers of the futures to `wakers`.
+    fn end(&self, wakers: &mut Vec<Waker>) {
         self.event.set();
-        for waker in std::mem::take(&mut *self.wakers.lock()) {
-            waker.wake();
-        }
+        let seats = std::mem::take(&mut *self.wakers.lock());
+        wakers.extend(seats.taken.into_iter().flatten());
     }
+}
+
+fn ended(generations: [Option<Arc<Generation>>; 2]) -> Vec<Waker> {
+    let mut wakers = Vec::new();
+    generations.into_iter().flatten().for_each(|generation| generation.end(&mut wakers));
+    wakers
 }
 
 fn lowest(generation: Option<&Arc<Generation>>) -> u64 {
@@ -82,18 +116,20 @@ impl Watermark {
         }
     }
 
-    /// Moves the mark forward and wakes all who waited for a place up to there. Never moves it back.
-    pub(crate) fn advance(&self, to: LogOffset) {
+    /// Moves the mark forward and wakes all threads that waited for a place up to there. Never moves it back.
+    ///
+    /// The futures' wakers are given back, to be woken when the caller holds no lock: a waker runs an executor's code,
+    /// which may poll at once and append.
+    #[must_use = "futures wait for these to be woken"]
+    pub(crate) fn advance(&self, to: LogOffset) -> Vec<Waker> {
         // Sequentially consistent, as is `awaited` in `register`: either this load sees the waiter, or the waiter's
         // second look at the number sees this store.
         self.reached.fetch_max(to.0, Ordering::SeqCst);
-        if self.awaited.load(Ordering::SeqCst) <= to.0 {
-            self.wake(to);
-        }
+        if self.awaited.load(Ordering::SeqCst) <= to.0 { self.wake(to) } else { Vec::new() }
     }
 
     #[cold]
-    fn wake(&self, to: LogOffset) {
+    fn wake(&self, to: LogOffset) -> Vec<Waker> {
         let mut waiting = self.waiting.lock();
         let due = |g: &mut Arc<Generation>| g.lowest.load(Ordering::Relaxed) <= to.0;
         let covered = waiting.covered.take_if(due);
@@ -101,21 +137,19 @@ impl Watermark {
         let left = lowest(waiting.covered.as_ref()).min(lowest(waiting.later.as_ref()));
         self.awaited.store(left, Ordering::SeqCst);
         drop(waiting);
-        for generation in [covered, later].into_iter().flatten() {
-            generation.wake();
-        }
+        ended([covered, later])
     }
 
-    /// Ends the mark's life: all who wait above it, now or later, get the error. The first error stays.
-    pub(crate) fn fail(&self, error: Error) {
+    /// Ends the mark's life: all who wait above it, now or later, get the error. The first error stays. Wakers are
+    /// given back as by [`Watermark::advance`].
+    #[must_use = "futures wait for these to be woken"]
+    pub(crate) fn fail(&self, error: Error) -> Vec<Waker> {
         let _ = self.failed.set(error);
         let mut waiting = self.waiting.lock();
         let all = [waiting.covered.take(), waiting.later.take()];
         self.awaited.store(u64::MAX, Ordering::SeqCst);
         drop(waiting);
-        for generation in all.into_iter().flatten() {
-            generation.wake();
-        }
+        ended(all)
     }
 
     /// A ticket for the place `at`: block on it, or await it.
@@ -144,7 +178,7 @@ impl Watermark {
             Arc::new(Generation {
                 event: Event::default(),
                 lowest: u64::MAX.into(),
-                wakers: Mutex::new(Vec::new()),
+                wakers: Mutex::default(),
             })
         });
         generation.lowest.fetch_min(at.0, Ordering::Relaxed);
@@ -231,13 +265,11 @@ impl Future for Reached {
                 drop(seat);
             }
             if let Some(seat) = &self.seat {
-                let mut wakers = seat.generation.wakers.lock();
-                if let Some(mine) = wakers.get_mut(seat.index) {
-                    mine.clone_from(context.waker());
+                let before = seat.generation.wakers.lock().put(seat.index, Some(context.waker().clone()));
+                if before.is_some() {
                     return Poll::Pending;
                 }
-                // The list was taken for waking between the two looks: look at the number again.
-                drop(wakers);
+                // The seats were cleared for waking between the two looks: look at the number again.
                 self.seat = None;
                 continue;
             }
@@ -248,13 +280,26 @@ impl Future for Reached {
             let mut wakers = generation.wakers.lock();
             // Under the list's lock: an event set before is seen here, one set later finds this waker in the list.
             if !generation.event.has_happened() {
-                let index = wakers.len();
-                wakers.push(context.waker().clone());
+                let index = wakers.sit(context.waker().clone());
                 drop(wakers);
                 self.seat = Some(Seat { generation, index });
                 return Poll::Pending;
             }
         }
+    }
+}
+
+/// A future that nobody wants any more leaves its seat to the next one.
+impl Drop for Reached {
+    fn drop(&mut self) {
+        let Some(seat) = self.seat.take() else { return };
+        let mut seats = seat.generation.wakers.lock();
+        let waker = seats.put(seat.index, None);
+        if waker.is_some() {
+            seats.free.push(seat.index);
+        }
+        drop(seats);
+        drop(waker);
     }
 }
 

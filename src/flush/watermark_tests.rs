@@ -13,6 +13,10 @@ impl Wake for Counted {
     }
 }
 
+fn wake(wakers: Vec<Waker>) {
+    wakers.into_iter().for_each(Waker::wake);
+}
+
 fn poll(reached: &mut Reached, waker: &Arc<Counted>) -> Poll<Result<()>> {
     Pin::new(reached).poll(&mut Context::from_waker(&Waker::from(Arc::clone(waker))))
 }
@@ -20,8 +24,8 @@ fn poll(reached: &mut Reached, waker: &Arc<Counted>) -> Poll<Result<()>> {
 #[test]
 fn a_mark_never_goes_back() {
     let mark = Watermark::new(LogOffset(10));
-    mark.advance(LogOffset(20));
-    mark.advance(LogOffset(15));
+    wake(mark.advance(LogOffset(20)));
+    wake(mark.advance(LogOffset(15)));
     assert_eq!(mark.at(), LogOffset(20));
 }
 
@@ -36,7 +40,7 @@ fn waiting_for_what_is_already_there_ends_at_once() {
 fn a_limit_that_passes_is_neither_success_nor_failure() {
     let mark = Watermark::new(LogOffset(0));
     assert!(!mark.reach(LogOffset(1)).wait_timeout(Duration::from_millis(1)).unwrap());
-    mark.advance(LogOffset(1));
+    wake(mark.advance(LogOffset(1)));
     assert!(mark.reach(LogOffset(1)).wait_timeout(Duration::ZERO).unwrap());
 }
 
@@ -45,8 +49,8 @@ fn a_failure_reaches_those_above_the_mark_and_none_below() {
     let mark = Watermark::new(LogOffset(10));
     let (mut above, woken) = (mark.reach(LogOffset(11)), Arc::new(Counted::default()));
     assert!(poll(&mut above, &woken).is_pending());
-    mark.fail(Error::Closed);
-    mark.fail(Error::Locked("later".into()));
+    wake(mark.fail(Error::Closed));
+    wake(mark.fail(Error::Locked("later".into())));
     assert_eq!(woken.0.load(Ordering::SeqCst), 1);
     assert!(matches!(poll(&mut above, &woken), Poll::Ready(Err(Error::Closed))));
     assert!(matches!(mark.reach(LogOffset(11)).wait(), Err(Error::Closed)));
@@ -61,11 +65,11 @@ fn the_end_of_a_sync_wakes_those_it_covers_and_lets_later_ones_sleep() {
     assert!(poll(&mut first, &one).is_pending());
     mark.begin(LogOffset(10));
     assert!(poll(&mut second, &two).is_pending());
-    mark.advance(LogOffset(10));
+    wake(mark.advance(LogOffset(10)));
     assert_eq!((one.0.load(Ordering::SeqCst), two.0.load(Ordering::SeqCst)), (1, 0));
     assert!(poll(&mut first, &one).is_ready());
     mark.begin(LogOffset(20));
-    mark.advance(LogOffset(20));
+    wake(mark.advance(LogOffset(20)));
     assert_eq!(two.0.load(Ordering::SeqCst), 1);
     assert!(poll(&mut second, &two).is_ready());
 }
@@ -76,7 +80,7 @@ fn a_waiter_that_comes_while_its_sync_runs_is_woken_by_that_sync() {
     mark.begin(LogOffset(10));
     let (mut late, woken) = (mark.reach(LogOffset(10)), Arc::new(Counted::default()));
     assert!(poll(&mut late, &woken).is_pending());
-    mark.advance(LogOffset(10));
+    wake(mark.advance(LogOffset(10)));
     assert_eq!(woken.0.load(Ordering::SeqCst), 1);
 }
 
@@ -89,7 +93,7 @@ fn polling_again_and_again_leaves_one_waker_the_latest() {
         assert!(poll(&mut reached, &old).is_pending());
     }
     assert!(poll(&mut reached, &new).is_pending());
-    mark.advance(LogOffset(1));
+    wake(mark.advance(LogOffset(1)));
     assert_eq!((old.0.load(Ordering::SeqCst), new.0.load(Ordering::SeqCst)), (0, 1));
 }
 
@@ -100,12 +104,30 @@ fn a_future_woken_in_vain_waits_on_and_is_woken_again() {
     let woken = Arc::new(Counted::default());
     assert!(poll(&mut far, &woken).is_pending());
     assert!(poll(&mut near, &woken).is_pending());
-    mark.advance(LogOffset(1));
+    wake(mark.advance(LogOffset(1)));
     assert!(poll(&mut far, &woken).is_pending());
     let before = woken.0.load(Ordering::SeqCst);
-    mark.advance(LogOffset(9));
+    wake(mark.advance(LogOffset(9)));
     assert_eq!(woken.0.load(Ordering::SeqCst), before + 1);
     assert!(poll(&mut far, &woken).is_ready());
+}
+
+/// A program waited for news with a time-out, again and again, on a store where nothing happened: each future that
+/// was dropped left its waker behind.
+#[test]
+fn futures_that_are_dropped_leave_nothing_behind() {
+    let mark = Watermark::new(LogOffset(0));
+    let woken = Arc::new(Counted::default());
+    let mut kept = mark.reach(LogOffset(1));
+    assert!(poll(&mut kept, &woken).is_pending());
+    for _ in 0..1000 {
+        let mut dropped = mark.reach(LogOffset(1));
+        assert!(poll(&mut dropped, &woken).is_pending());
+    }
+    assert!(Arc::strong_count(&woken) <= 3, "{}", Arc::strong_count(&woken));
+    wake(mark.advance(LogOffset(1)));
+    assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+    assert!(poll(&mut kept, &woken).is_ready());
 }
 
 /// Eight threads wait for every single step of a mark that another thread moves as fast as it can. One lost
@@ -126,7 +148,7 @@ fn no_wake_up_is_lost_between_threads() {
         scope.spawn(|| {
             for n in 1..=2_000_u64 {
                 mark.begin(LogOffset(n));
-                mark.advance(LogOffset(n));
+                wake(mark.advance(LogOffset(n)));
                 if n % 16 == 0 {
                     while turn.load(Ordering::SeqCst) < n * 8 {
                         std::thread::yield_now();

@@ -4,11 +4,15 @@
 
 use crc32fast::Hasher;
 
+use super::polynomial::{product, x_to_the_8};
+
 /// The checksum bits that are stored: RocketMQ clears the sign.
 const STORED_BITS: u32 = 0x7FFF_FFFF;
 
 /// The trailer before its digits: a property's name and the byte that ends it.
 pub(super) const TRAILER_HEAD: &[u8; 9] = b"__CRC32#\x01";
+/// The trailer with digits that are yet to come.
+pub(super) const BLANK_TRAILER: &[u8; TRAILER_BYTES as usize] = b"__CRC32#\x010000000000\x02";
 /// Its name as a property.
 pub(super) const TRAILER_NAME: &str = super::names::CRC32;
 /// Length of the trailer: head, ten digits, terminator. It is counted in the properties' length.
@@ -57,27 +61,24 @@ pub(super) fn put_digits(record: &mut [u8], crc: u32) {
 
 /// What is known of a record's checksum before its last fields are: the checksum of all that follows its head.
 ///
-/// The append lock is held while the fields are filled in, so the pass over body and properties is done before it,
-/// and joined to the head's checksum inside: some 50 ns whatever the body's length, where the whole pass takes 45 ns
-/// for 1 KiB and 200 µs for 4 MiB. Joining rests on CRC being linear: appending n bytes multiplies the polynomial of
-/// what came before by x^8n.
+/// The append lock is held while the fields are filled in, so the one pass over body and properties is done before
+/// it, and joined to the head's checksum inside: some 20 ns whatever the body's length, where a pass over the whole
+/// takes 50 ns for 1 KiB and 200 µs for 4 MiB.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tail {
-    at: usize,
     crc: u32,
     shift: u32,
 }
 
 impl Tail {
-    /// The tail that begins at `at`, of `len` bytes, with the checksum `crc` (all 32 bits).
-    pub(super) fn new(at: usize, len: u32, crc: u32) -> Tail {
-        Tail { at, crc, shift: x_to_the_8(len) }
+    /// The tail of `len` bytes with the checksum `crc` (all 32 bits).
+    pub(super) fn new(len: u32, crc: u32) -> Tail {
+        Tail { crc, shift: x_to_the_8(len) }
     }
 
     /// The checksum of head and tail together.
-    pub(super) fn join(&self, record: &[u8]) -> u32 {
-        let head = record.get(..self.at).unwrap_or_default();
-        times(crc32fast::hash(head), self.shift) ^ self.crc
+    pub(super) fn join(self, head: &[u8]) -> u32 {
+        product(crc32fast::hash(head), self.shift) ^ self.crc
     }
 }
 
@@ -87,46 +88,6 @@ pub(super) fn body_hasher(body: &[u8]) -> (u32, Hasher) {
     let mut hasher = Hasher::new();
     hasher.update(body);
     (hasher.clone().finalize() & STORED_BITS, hasher)
-}
-
-/// CRC-32's polynomial without its x^32, lowest power in the top bit.
-const POLYNOMIAL: u32 = 0xEDB8_8320;
-/// The polynomial 1 in that order.
-const ONE: u32 = 0x8000_0000;
-
-/// The product of two polynomials, reduced.
-const fn times(a: u32, mut b: u32) -> u32 {
-    let mut product = 0;
-    let mut power = 0;
-    while power < 32 {
-        // All ones if `a` has x^power; no branch, as the bits are as good as random.
-        let has = 0_u32.wrapping_sub(a << power >> 31);
-        product ^= b & has;
-        b = (b >> 1) ^ (POLYNOMIAL & 0_u32.wrapping_sub(b & 1));
-        power += 1;
-    }
-    product
-}
-
-/// x^8, x^16, x^32 …: each the square of the one before.
-#[expect(clippy::indexing_slicing, reason = "the compiler runs it: an index out of range would not build")]
-const SQUARES: [u32; 32] = {
-    let mut squares = [ONE >> 8; 32];
-    let mut k = 1;
-    while k < squares.len() {
-        squares[k] = times(squares[k - 1], squares[k - 1]);
-        k += 1;
-    }
-    squares
-};
-
-/// x^8n, reduced. Costs a product for each bit that is set in `n`.
-fn x_to_the_8(n: u32) -> u32 {
-    SQUARES
-        .iter()
-        .enumerate()
-        .filter(|(bit, _)| n >> bit & 1 == 1)
-        .fold(ONE, |product, (_, square)| times(product, *square))
 }
 
 #[cfg(test)]
@@ -161,8 +122,8 @@ mod tests {
         let bytes: Vec<u8> = (0..100_000_u32).map(|n| n.wrapping_mul(n).to_be_bytes()[2]).collect();
         for (at, len) in [(88, 1), (88, 4), (112, 99_888), (0, 17), (50_000, 0), (1, 65_536), (88, 1023)] {
             let whole = &bytes[..at + len];
-            let tail = Tail::new(at, u32::try_from(len).unwrap(), crc32fast::hash(&whole[at..]));
-            assert_eq!(tail.join(whole), crc32fast::hash(whole), "{at} + {len}");
+            let tail = Tail::new(u32::try_from(len).unwrap(), crc32fast::hash(&whole[at..]));
+            assert_eq!(tail.join(&whole[..at]), crc32fast::hash(whole), "{at} + {len}");
         }
     }
 

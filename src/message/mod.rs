@@ -7,6 +7,7 @@ mod checksum;
 mod encode;
 mod hash;
 mod message_id;
+mod polynomial;
 mod properties;
 mod record;
 mod sys_flags;

@@ -20,8 +20,7 @@ fn rules(checksum: Checksum) -> EncodeRules {
 
 fn stamped(message: &Message, rules: &EncodeRules, at: u64, queue: u64, stored: i64) -> Bytes {
     let mut encoded = encode(message, rules, Vec::new()).unwrap();
-    let record = encoded.stamp(LogOffset(at), QueueOffset(queue), Timestamp(stored));
-    Bytes::copy_from_slice(record)
+    encoded.stamp(LogOffset(at), QueueOffset(queue), Timestamp(stored)).concat().into()
 }
 
 fn text() -> impl Strategy<Value = String> {
@@ -40,7 +39,7 @@ fn host() -> impl Strategy<Value = SocketAddr> {
     ]
 }
 
-/// Short bodies mostly; some on the other side of where checksums are joined.
+/// Short bodies mostly; some that are borrowed, whose checksums are joined.
 fn body() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         3 => proptest::collection::vec(any::<u8>(), 0..200),
@@ -75,7 +74,7 @@ proptest! {
         let mut encoded = encode(&message, &rules, vec![7; 30]).unwrap();
         // Stamped twice: a record that must move to the next segment is.
         encoded.stamp(LogOffset(1), QueueOffset(2), Timestamp(3));
-        let bytes = encoded.stamp(LogOffset(at), QueueOffset(queue), Timestamp(stored)).to_vec();
+        let bytes = encoded.stamp(LogOffset(at), QueueOffset(queue), Timestamp(stored)).concat();
         prop_assert_eq!(encoded.len() as usize, bytes.len());
         prop_assert_eq!(encoded.topic(), message.topic.as_bytes());
         prop_assert_eq!(peek(bytes.first_chunk().unwrap()), Peek::Record { len: encoded.len() });
@@ -107,7 +106,7 @@ proptest! {
         }
 
         // Stored again with the same stamps, it is the same bytes.
-        let again = encode(is, &rules, Vec::new()).unwrap().stamp(LogOffset(at), QueueOffset(queue), Timestamp(stored)).to_vec();
+        let again = encode(is, &rules, Vec::new()).unwrap().stamp(LogOffset(at), QueueOffset(queue), Timestamp(stored)).concat();
         prop_assert_eq!(again, bytes);
     }
 
@@ -135,8 +134,8 @@ proptest! {
         let message = Message::new(topic.as_str(), "x").property(&name, &value).key(&key).tag(&value).unique_key(&key);
         match encode(&message, &rules(Checksum::Record), Vec::new()) {
             Ok(mut encoded) => {
-                let bytes = encoded.stamp(LogOffset(0), QueueOffset(0), Timestamp(0));
-                check(LogOffset(0), bytes, Verify::Ours).unwrap();
+                let bytes = encoded.stamp(LogOffset(0), QueueOffset(0), Timestamp(0)).concat();
+                check(LogOffset(0), &bytes, Verify::Ours).unwrap();
             }
             Err(error) => prop_assert!(matches!(error, Error::InvalidMessage(_))),
         }
@@ -399,11 +398,22 @@ fn first_bytes_are_told_apart() {
 }
 
 #[test]
+fn a_long_body_is_stored_from_the_message_itself() {
+    let message = sample(4000);
+    let mut encoded = encode(&message, &rules(Checksum::Record), Vec::new()).unwrap();
+    let [head, body, tail] = encoded.stamp(LogOffset(0), QueueOffset(0), Timestamp(1));
+    assert_eq!(body.as_ptr(), message.body.as_ptr());
+    assert_eq!((head.len(), body.len()), (88, 4000));
+    assert!(tail.ends_with(b"\x02"));
+}
+
+#[test]
 fn a_buffer_is_used_again() {
-    let encoded = encode(&sample(1000), &rules(Checksum::Record), Vec::new()).unwrap();
+    let (long, short) = (sample(400), sample(4000));
+    let encoded = encode(&long, &rules(Checksum::Record), Vec::new()).unwrap();
     let buf = encoded.into_buf();
     let place = buf.as_ptr();
-    let encoded = encode(&sample(10), &rules(Checksum::Record), buf).unwrap();
+    let encoded = encode(&short, &rules(Checksum::Record), buf).unwrap();
     let buf = encoded.into_buf();
     assert_eq!(buf.as_ptr(), place);
 }

@@ -72,6 +72,10 @@ impl Topic {
         if name == "." || name == ".." {
             return refuse(format!("the topic {name:?} cannot be the name of a folder"));
         }
+        // Most are plain ASCII, and then a byte is a character.
+        if name.bytes().all(|b| b.is_ascii_graphic() && b != b'/') {
+            return Ok(());
+        }
         match name.chars().find(|c| *c == '/' || c.is_control()) {
             Some(bad) => refuse(format!("the topic {name:?} holds {bad:?}, which no folder's name may")),
             None => Ok(()),

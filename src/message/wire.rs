@@ -34,11 +34,17 @@ pub(super) const AT_STORED: usize = 56;
 
 /// Appends a host: address, then the port as 32 bits (spec 2.4).
 pub(super) fn put_host(buf: &mut Vec<u8>, host: SocketAddr) {
+    let port = u32::from(host.port());
     match host.ip() {
-        IpAddr::V4(ip) => buf.extend_from_slice(&ip.octets()),
-        IpAddr::V6(ip) => buf.extend_from_slice(&ip.octets()),
+        IpAddr::V4(ip) => {
+            let both = u64::from(ip.to_bits()) << 32 | u64::from(port);
+            buf.extend_from_slice(&both.to_be_bytes());
+        }
+        IpAddr::V6(ip) => {
+            buf.extend_from_slice(&ip.octets());
+            buf.extend_from_slice(&port.to_be_bytes());
+        }
     }
-    buf.extend_from_slice(&u32::from(host.port()).to_be_bytes());
 }
 
 /// Bytes read from the front, each read once; nothing is copied.

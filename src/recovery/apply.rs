@@ -150,8 +150,7 @@ fn remove_later(plan: &mut Plan, disk: &dyn Disk, layout: &Layout, segments: &Se
         let Some(segment) = segments.last().filter(|s| s.base() == *base) else { continue };
         let path = segment.path();
         if *holds {
-            let saved = free_cut_name(disk, layout, *base, None)?;
-            disk.rename(path, &saved).map_err(|e| Error::io("putting aside", path, e))?;
+            let saved = put_aside(disk, layout, &segment)?;
             let own = layout.own();
             disk.sync_dir(&own).map_err(|e| Error::io("syncing the folder", &own, e))?;
             let (why, damage) = (plan.why.clone(), plan.damage);
@@ -164,6 +163,21 @@ fn remove_later(plan: &mut Plan, disk: &dyn Disk, layout: &Layout, segments: &Se
         segments.pop_last();
     }
     Ok(())
+}
+
+/// Gives a whole segment the name of a cut; where that lies on another file system it is copied and removed.
+fn put_aside(disk: &dyn Disk, layout: &Layout, segment: &Segment) -> Result<std::path::PathBuf> {
+    let path = segment.path();
+    let saved = free_cut_name(disk, layout, segment.base(), None)?;
+    match disk.rename(path, &saved) {
+        Ok(()) => Ok(saved),
+        Err(e) if e.kind() == std::io::ErrorKind::CrossesDevices => {
+            let saved = save_cut(disk, layout, segment, segment.base(), segment.end())?;
+            disk.remove(path).map_err(|e| Error::io("removing", path, e))?;
+            Ok(saved)
+        }
+        Err(e) => Err(Error::io("putting aside", path, e)),
+    }
 }
 
 /// Writes the same bytes again and syncs them: what survived in the page cache is not yet durable, and after a failed

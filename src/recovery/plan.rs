@@ -85,6 +85,8 @@ pub(crate) fn plan(scope: &Scope<'_>) -> Result<Plan> {
     let closed_at = before.mark.as_ref().filter(|m| ours && m.state == State::Closed).map(|m| m.end);
     if closed_at.is_some_and(|end| found.end > end) {
         ours = false;
+        from = scope.segments.first().unwrap_or_default();
+        found = scan(scope, &ranges, from)?;
     }
     let behind = valid_behind(scope, &ranges, &found)?;
     let evidence = weigh(before, ours, &found, behind);
@@ -140,7 +142,8 @@ fn finish(before: &Before, ours: bool, mut ranges: Ranges, found: Found, parts: 
     ranges.cut(found.end);
     let mut queues = found.queues;
     if let Some(snapshot) = &before.snapshot {
-        let stands = snapshot.derived_to <= found.end;
+        // Somebody else may have cut the log below and written on: only the log's own count stands then.
+        let stands = ours && snapshot.derived_to <= found.end;
         for ((topic, id), was) in &snapshot.next {
             let is = queues.next(topic, *id);
             // A queue without a record keeps its next offset whatever was cut: it must never start at 0 again.

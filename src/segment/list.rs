@@ -28,6 +28,8 @@ pub(crate) struct SegmentList {
     asked: AtomicBool,
     /// A segment that has its name, which is not durable yet: the folder's sync failed behind the rename.
     named: Mutex<Option<Arc<Segment>>>,
+    /// Why the keeper could not make a segment when it last tried; told to those who do not wait for one.
+    not_made: Mutex<Option<Error>>,
 }
 
 /// What lies in a segments' folder, found without touching it.
@@ -91,7 +93,7 @@ impl SegmentList {
         };
         let segments = RwLock::new(found.segments.iter().map(lazy).collect());
         let (prepared, asked, named) = (Mutex::new(None), AtomicBool::new(false), Mutex::new(None));
-        SegmentList { disk, dir, segment_bytes, segments, prepared, asked, named }
+        SegmentList { disk, dir, segment_bytes, segments, prepared, asked, named, not_made: Mutex::new(None) }
     }
 
     pub(crate) fn segment_bytes(&self) -> u64 {
@@ -177,10 +179,17 @@ impl SegmentList {
         // Held while the file is made: a roll that needs it now waits for it instead of making a second one.
         let mut prepared = self.prepared.lock();
         if prepared.is_none() {
-            *prepared = Some(self.make(self.next_base(), zeroed)?);
+            let made = self.make(self.next_base(), zeroed);
+            *self.not_made.lock() = made.as_ref().err().cloned();
+            *prepared = Some(made?);
         }
         self.asked.store(false, Ordering::SeqCst);
         Ok(())
+    }
+
+    /// Why the keeper could not make a segment when it last tried; told once, until it has tried again.
+    pub(crate) fn why_not_made(&self) -> Option<Error> {
+        self.not_made.lock().take()
     }
 
     /// Creates in the `making` folder, allocates, syncs, renames in without replacing, syncs the folder (promises

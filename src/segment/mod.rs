@@ -96,9 +96,9 @@ impl Segment {
         file.write_at(self.inside(at), bytes).map_err(|e| self.io("writing", e))
     }
 
-    /// Copies into the mapping where there is one.
-    pub(crate) fn store(&self, at: LogOffset, bytes: &[u8]) -> Result<()> {
-        self.file()?.store_mapped(self.inside(at), bytes).map_err(|e| self.io("writing", e))
+    /// Copies into the mapping where there is one; the parts stand one behind the other.
+    pub(crate) fn store(&self, at: LogOffset, parts: &[&[u8]]) -> Result<()> {
+        self.file()?.store_mapped(self.inside(at), parts).map_err(|e| self.io("writing", e))
     }
 
     pub(crate) fn read(&self, at: LogOffset, out: &mut [u8]) -> Result<()> {

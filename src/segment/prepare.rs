@@ -22,9 +22,9 @@ pub(crate) enum Care {
 const BLOCKS_AHEAD_BYTES: u64 = 16 << 20;
 /// How far ahead of the tail pages are faulted in at most: 10 ms at 3 GB/s, for the janitor may have to wait for a
 /// processor. They are dirty then, and every sync writes and protects them again.
-const PAGES_AHEAD_BYTES: u64 = 32 << 20;
+const PAGES_AHEAD_BYTES: u64 = 4 << 20;
 /// Zeroes are synced in pieces of this many bytes, so that the log's own sync never finds many of them.
-const PIECE_BYTES: u64 = 1 << 20;
+const PIECE_BYTES: u64 = 256 << 10;
 
 impl SegmentList {
     /// Makes the next segment while half of the one that holds `tail` is still free, or when it was asked for.

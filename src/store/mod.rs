@@ -35,6 +35,9 @@ thread_local! {
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
+/// How often, in bytes, a policy that acknowledges what is written is asked whether to flush.
+const POLICY_STEP_BYTES: u64 = 16 * 1024;
+
 /// Longer buffers are not kept.
 const SCRATCH_BYTES: usize = 64 * 1024;
 
@@ -90,7 +93,8 @@ impl Store {
     /// # Errors
     /// [`Error::Locked`] if anybody holds it; [`Error::Corrupt`] if it is damaged and the options refuse damage;
     /// [`Error::InvalidOptions`], [`Error::Geometry`], [`Error::Foreign`] if options, files and path do not fit;
-    /// [`Error::Full`] and [`Error::Io`] as the disk says. In all cases but the last two nothing was changed.
+    /// [`Error::Full`] and [`Error::Io`] as the disk says. In all cases but the last two nothing was changed, but that
+    /// the folder and its `lock` file were made if they were not there.
     pub fn open(root: impl AsRef<Path>, options: Options) -> Result<Store> {
         let (flusher_bell, flusher_mail) = worker::bell();
         let (janitor_bell, janitor_mail) = worker::bell();
@@ -164,8 +168,8 @@ impl Store {
     /// The same without ever waiting for the disk.
     ///
     /// # Errors
-    /// [`Error::Busy`] where [`Store::append`] would wait for the window or for the next segment: nothing was
-    /// stored. Others as there.
+    /// [`Error::Busy`] where [`Store::append`] would wait for the window, for the next segment or, longer than a
+    /// millisecond, for another producer: nothing was stored. Others as there.
     pub fn try_append(&self, message: &Message) -> Result<Ack> {
         self.inner.append(message, self.level_of(message), Patience::Busy)
     }
@@ -280,11 +284,11 @@ impl Store {
 }
 
 impl Inner {
-    fn encode(&self, message: &Message, now: Timestamp) -> Result<Encoded> {
+    fn encode<'m>(&self, message: &'m Message, now: Timestamp) -> Result<Encoded<'m>> {
         message::encode(message, &EncodeRules { born: now, ..self.rules }, SCRATCH.take())
     }
 
-    fn recycle(encoded: Encoded) {
+    fn recycle(encoded: Encoded<'_>) {
         let buf = encoded.into_buf();
         if buf.capacity() <= SCRATCH_BYTES {
             SCRATCH.set(buf);
@@ -309,7 +313,7 @@ impl Inner {
 
     fn append(&self, message: &Message, level: Level, patience: Patience) -> Result<Ack> {
         let (appended, end) = self.push_one(message, level, patience)?;
-        self.wake_flusher(level);
+        self.wake_flusher(level, appended.position.offset, end);
         Ok(self.ack(appended, Vec::new(), level, end))
     }
 
@@ -324,7 +328,7 @@ impl Inner {
             }
             ack.wait()?;
         } else {
-            self.wake_flusher(level);
+            self.wake_flusher(level, appended.position.offset, end);
         }
         ack.all().next().ok_or(Error::Closed)
     }
@@ -343,8 +347,8 @@ impl Inner {
         }
         let how = How { level, patience: Patience::Waits, now };
         let end = self.log.push(&mut encoded, how, |one| appended.push(one))?;
-        self.wake_flusher(level);
         let first = appended.first().copied().ok_or(Error::Closed)?;
+        self.wake_flusher(level, first.position.offset, end);
         appended.remove(0);
         Ok(self.ack(first, appended, level, end))
     }
@@ -353,12 +357,13 @@ impl Inner {
         self.log.progress().is_some_and(|p| self.policy.decide(&p) == Decision::Flush)
     }
 
-    /// Wakes the flusher if the policy has something to decide: always when it sleeps without a limit, and when it
-    /// would flush now. Records that go straight to the page cache ask it only when somebody wants a sync.
-    fn wake_flusher(&self, level: Level) {
-        if self.log.way() == Way::Direct && level == Level::Written {
-            self.flusher_bell.ring_if_idle();
-        } else if self.would_flush() {
+    /// Wakes the flusher if the policy has something to decide: when it sleeps without a limit, and when it would
+    /// flush now. Of records that go straight to the page cache and wait for no sync, which cost less than the
+    /// question, only those ask that cross a step.
+    fn wake_flusher(&self, level: Level, start: LogOffset, end: LogOffset) {
+        let asks = self.log.way() == Way::Staged || level == Level::Flushed;
+        let crosses = start.0 / POLICY_STEP_BYTES != end.0 / POLICY_STEP_BYTES;
+        if (asks || crosses) && self.would_flush() {
             self.flusher_bell.ring();
         } else {
             self.flusher_bell.ring_if_idle();
@@ -375,14 +380,19 @@ impl Inner {
         for worker in &self.workers {
             worker.stop();
         }
-        let done = flushed.and_then(|_| self.end_in_order());
+        // A worker may have met a failure while it was told to stop.
+        let done = match self.log.failure() {
+            Some(failure) => Err(failure),
+            None => flushed.and_then(|_| self.end_in_order()),
+        };
         // Nobody moves the marks any more: whoever still waits above them is told.
-        self.log.fail(Error::Closed);
+        self.log.fail_and_tell(Error::Closed);
         *lock = None;
         done
     }
 
     fn end_in_order(&self) -> Result<()> {
+        self.log.sync_tail()?;
         self.log.segments().drop_prepared()?;
         self.keeper.close(&self.log)?;
         if self.broker_must_rebuild()? {

@@ -29,7 +29,7 @@ pub(super) fn start(
         return Ok(Worker::by_hand(name, bell, step));
     }
     let log = Arc::clone(log);
-    Worker::spawn(name, bell, mail, step, move |error| drop(log.fail(error)))
+    Worker::spawn(name, bell, mail, step, move |error| drop(log.fail_and_tell(error)))
 }
 
 pub(super) fn flusher(log: &Arc<CommitLog>, policy: &Arc<dyn FlushPolicy>) -> Step {
@@ -74,7 +74,7 @@ pub(super) fn keeper(log: &Arc<CommitLog>, keeper: &Arc<Keeper>, clock: &Arc<dyn
         match keeper.keep(&log, clock.elapsed()) {
             Ok(next) => next,
             Err(error) => {
-                log.fail(error);
+                log.fail_and_tell(error);
                 Next::Wait
             }
         }

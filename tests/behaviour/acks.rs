@@ -95,7 +95,7 @@ fn what_is_written_is_told_while_the_sync_still_runs() {
     assert!(acks.lock().iter().all(|ack| !ack.is_done()), "both are staged only");
     store.flush().unwrap();
     assert_eq!(*looked.lock(), [(Level::Written, true), (Level::Flushed, false)]);
-    assert!(acks.lock().iter().all(Ack::is_done));
+    assert!(acks.lock().drain(..).all(|ack| ack.is_done()));
 }
 
 #[test]
@@ -311,6 +311,77 @@ fn a_lone_producer_is_not_forgotten_behind_another_threads_flush() {
     assert!(matches!(answer, Ok(Ok(()))), "nobody flushed for it: {answer:?}");
     lone.join().unwrap().unwrap();
     store.close().unwrap();
+}
+
+/// The same with a message that waits for the page cache alone: it was staged while another thread synced, nobody
+/// wanted a sync for it, and so nobody wrote it, until somebody else appended.
+#[test]
+fn a_one_way_message_is_not_forgotten_behind_another_threads_flush() {
+    let world = World::new();
+    let (gate, pass) = Gate::new();
+    let disk = Watched::new(&world.disk, move |kind, path| {
+        if kind == OpKind::Sync && path.ends_with("00000000000000000000") {
+            pass();
+        }
+        Ok(())
+    });
+    let options = Options::new().disk(disk).flush(SyncFlush).segment_bytes(SEGMENT);
+    let store = Store::open("/store", options).unwrap();
+    gate.shut();
+    let first = store.clone();
+    let flushing = std::thread::spawn(move || first.append_and_wait(&numbered(0)).map(drop));
+    gate.wait_for_one();
+    let before = store.marks().accepted;
+    let (tell, answers) = std::sync::mpsc::channel();
+    let second = store.clone();
+    let waiting =
+        std::thread::spawn(move || tell.send(second.append_and_wait(&numbered(1).wait(false)).map(drop)));
+    while store.marks().accepted == before {
+        std::thread::yield_now();
+    }
+    busy();
+    gate.open();
+    let answer = answers.recv_timeout(Duration::from_secs(10));
+    assert!(matches!(answer, Ok(Ok(()))), "nobody wrote it: {answer:?}");
+    flushing.join().unwrap().unwrap();
+    waiting.join().unwrap().unwrap();
+    store.close().unwrap();
+}
+
+/// An executor that polls where it is woken, and a task that appends and flushes.
+struct Inline {
+    store: Mutex<Option<Store>>,
+    done: std::sync::mpsc::Sender<()>,
+}
+
+impl std::task::Wake for Inline {
+    fn wake(self: Arc<Self>) {
+        let Some(store) = self.store.lock().take() else { return };
+        store.append(&numbered(9)).unwrap().forget();
+        store.flush().unwrap();
+        self.done.send(()).unwrap();
+    }
+}
+
+/// Wakers ran under the append lock and under the flush lock: a task that was polled where it was woken, and appended
+/// or flushed then, waited for itself.
+#[test]
+fn a_task_that_runs_where_it_is_woken_may_append_and_flush() {
+    for sync in [true, false] {
+        let world = World::new();
+        let (done, told) = std::sync::mpsc::channel();
+        let task = std::thread::spawn(move || {
+            let store = if sync { world.sync() } else { world.asynchronous() };
+            let waker = Waker::from(Arc::new(Inline { store: Mutex::new(Some(store.clone())), done }));
+            let mut news = pin!(store.visible().reach(store.marks().visible.plus(1)));
+            assert!(news.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            store.append(&numbered(0)).unwrap().forget();
+            store.flush().unwrap();
+            assert_eq!(store.scan(LogOffset::ZERO).count(), 2);
+        });
+        assert_eq!(told.recv_timeout(Duration::from_secs(10)), Ok(()), "sync: {sync}");
+        task.join().unwrap();
+    }
 }
 
 /// Lets another thread get from one line to the next. Should it be slower, the test shows less; it never fails

@@ -4,7 +4,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use sawlog::flush::SyncFlush;
-use sawlog::{Damage, Error, LogOffset, OnDamage, Options, Store};
+use sawlog::message::{Checksum, EncodeRules, encode};
+use sawlog::{Damage, Error, LogOffset, Message, OnDamage, Options, QueueOffset, Store};
 
 use crate::world::*;
 
@@ -178,6 +179,83 @@ fn an_empty_last_file_goes_as_it_goes_under_rocketmq() {
     let store = world.sync();
     store.append_and_wait(&numbered(0)).unwrap();
     assert_eq!(world.log_files(), [(ONE.into(), SEGMENT)]);
+}
+
+/// A record as a broker writes it: without a record checksum.
+fn one_record(message: &Message, at: LogOffset, number: u64) -> Vec<u8> {
+    let rules = EncodeRules {
+        store_host: "127.0.0.1:10911".parse().unwrap(),
+        checksum: Checksum::Body,
+        max_body_bytes: 1 << 20,
+        born: START,
+    };
+    let mut record = encode(message, &rules, Vec::new()).unwrap();
+    record.stamp(at, QueueOffset(number), START).concat()
+}
+
+/// No writer that keeps RocketMQ's fit test leaves a segment so full; a file that is, was opened, and then every append
+/// failed, or the whole store did: the blank record was written behind the segment's end.
+#[test]
+fn a_last_segment_that_is_full_to_its_last_byte_is_followed_by_the_next() {
+    for sync in [true, false] {
+        let bytes = one_record(&sized(SEGMENT as usize - 91 - 6), LogOffset(0), 0);
+        assert_eq!(bytes.len() as u64, SEGMENT);
+        let world = World::new();
+        world.disk.write_file(log(ONE), bytes).unwrap();
+        let store = if sync { world.sync() } else { world.asynchronous() };
+        let ack = store.append(&numbered(1)).unwrap();
+        assert_eq!((ack.position().offset.0, ack.queue_offset().0), (SEGMENT, 1));
+        store.flush().unwrap();
+        assert_eq!(all(&store).len(), 2);
+        store.close().unwrap();
+        assert_eq!(all(&world.sync()).len(), 2);
+    }
+}
+
+/// Three bytes were left behind a foreign record: no blank record fits there, and the next append was written beyond
+/// the segment's end. What no writer of the format leaves is a tail like any other that cannot be read.
+#[test]
+fn a_record_that_leaves_no_room_for_a_blank_one_is_cut_and_kept() {
+    for sync in [true, false] {
+        let mut bytes = one_record(&sized(SEGMENT as usize - 91 - 6 - 3), LogOffset(0), 0);
+        bytes.extend_from_slice(&[0; 3]);
+        let world = World::new();
+        world.disk.write_file(log(ONE), bytes.clone()).unwrap();
+        let store = if sync { world.sync() } else { world.asynchronous() };
+        let cut = &store.recovery().cuts[0];
+        assert!(matches!(cut.why.what, Damage::BadLength { .. }) && !cut.damage, "{cut:?}");
+        let kept = world.disk.read_file(&cut.saved).unwrap();
+        assert!(bytes.starts_with(&kept) && bytes[kept.len()..].iter().all(|byte| *byte == 0));
+        let ack = store.append(&numbered(1)).unwrap();
+        assert_eq!((ack.position().offset.0, ack.queue_offset().0), (0, 0));
+        store.flush().unwrap();
+        store.close().unwrap();
+    }
+}
+
+/// A broker had cut the log below what we had counted, and had written on in another queue: the log was longer than our
+/// count, so that our count stood, and two numbers of the first queue were never given out.
+#[test]
+fn a_count_does_not_stand_when_somebody_else_has_cut_and_written_on() {
+    let world = World::new();
+    let store = Store::open("/store", world.options(SyncFlush).checksum(Checksum::Body)).unwrap();
+    for n in 0..4 {
+        store.append_and_wait(&numbered(n)).unwrap();
+    }
+    let third = store.scan(LogOffset::ZERO).nth(2).unwrap().unwrap().position.offset;
+    store.close().unwrap();
+    let mut bytes = world.disk.read_file(log(ONE)).unwrap();
+    let mut at = third;
+    for n in 0..9 {
+        let record = one_record(&sized(100).queue(7), at, n);
+        let start = at.0 as usize;
+        bytes[start..start + record.len()].copy_from_slice(&record);
+        at = at.plus(record.len() as u64);
+    }
+    world.disk.write_file(log(ONE), bytes).unwrap();
+    let store = world.sync();
+    assert_eq!(store.append_and_wait(&numbered(2)).unwrap().queue_offset, QueueOffset(2));
+    assert_eq!(store.append_and_wait(&sized(1).queue(7)).unwrap().queue_offset, QueueOffset(9));
 }
 
 #[test]

@@ -331,3 +331,35 @@ fn the_durable_mark_follows_a_producer_that_flushes_by_itself() {
     }
     store.close().unwrap();
 }
+
+/// Acknowledges what is written; flushes at 64 KiB, and else hardly ever.
+#[derive(Debug)]
+struct AtSize;
+
+impl FlushPolicy for AtSize {
+    fn ack_when(&self) -> Level {
+        Level::Written
+    }
+
+    fn decide(&self, progress: &Progress) -> Decision {
+        match progress.unflushed_bytes {
+            0 => Decision::Sleep,
+            65_536.. => Decision::Flush,
+            _ => Decision::SleepFor(Duration::from_secs(3600)),
+        }
+    }
+}
+
+/// Such a policy was asked at the first byte, slept for its hour, and was not asked again.
+#[test]
+fn a_policy_that_acknowledges_what_is_written_is_asked_again_as_bytes_come() {
+    let world = World::new();
+    let options = Options::new().disk(world.disk.clone()).flush(AtSize).segment_bytes(4 << 20);
+    let store = Store::open("/store", options).unwrap();
+    for _ in 0..90 {
+        store.append(&sized(1000)).unwrap().forget();
+    }
+    let sixty_four = LogOffset(64 * 1024);
+    assert!(store.flushed().reach(sixty_four).wait_timeout(PATIENCE).unwrap(), "never flushed");
+    store.close().unwrap();
+}

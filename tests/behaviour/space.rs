@@ -91,6 +91,24 @@ fn a_disk_filled_and_freed_a_hundred_times_needs_no_restart() {
 
 /// The janitor saves the queues' offsets in a new file once a segment. On a full disk that failed, and the failure was
 /// taken for the end of the store: every append was refused until it was opened again, room or no room.
+/// It answered `Busy` for ever, as if waiting could help: the keeper knew that the disk was full, and told nobody.
+#[test]
+fn an_append_that_does_not_wait_is_told_of_a_full_disk_and_goes_on_when_there_is_room() {
+    let world = limited(1 << 20);
+    let store = world.asynchronous();
+    for _ in 0..2 {
+        store.append(&sized(20_000)).unwrap().forget();
+    }
+    fill_up(&world, 10_000);
+    assert!(matches!(store.try_append(&sized(30_000)), Err(Error::Busy { .. })));
+    store.step();
+    assert!(matches!(store.try_append(&sized(30_000)), Err(Error::Full { .. })));
+    world.disk.write_file("/ballast", Vec::new()).unwrap();
+    store.step();
+    assert_eq!(store.try_append(&sized(30_000)).unwrap().position().offset.0, SEGMENT);
+    store.close().unwrap();
+}
+
 #[test]
 fn a_full_disk_does_not_end_the_store_when_its_own_small_files_do_not_fit() {
     let world = limited(1 << 20);

@@ -197,7 +197,7 @@ fn every_record_written_again_has_the_same_bytes() {
             let mut encoded = encode(&record.message, &rules, buf).unwrap();
             assert_eq!(encoded.is_queued(), record.is_queued());
             assert_eq!(encoded.queue_id(), record.queue_id());
-            let again = encoded.stamp(at, record.queue_offset, record.stored);
+            let again = encoded.stamp(at, record.queue_offset, record.stored).concat();
             assert_eq!(again, &bytes[..record.position.len as usize], "{store} at {at}");
             buf = encoded.into_buf();
         }

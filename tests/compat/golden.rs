@@ -49,7 +49,7 @@ fn m1() -> Message {
 
 fn written(message: &Message, checksum: Checksum, at: u64, queue: u64, stored: i64) -> Vec<u8> {
     let mut encoded = encode(message, &rules(checksum), Vec::new()).unwrap();
-    encoded.stamp(LogOffset(at), QueueOffset(queue), Timestamp(stored)).to_vec()
+    encoded.stamp(LogOffset(at), QueueOffset(queue), Timestamp(stored)).concat()
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn ipv6_hosts_take_twenty_bytes_each() {
     let message = Message::new("t", "b").born_host(host("[2001:db8::1]:1"));
     let v6 = EncodeRules { store_host: host("[2001:db8::10]:10911"), ..rules(Checksum::Body) };
     let mut encoded = encode(&message, &v6, Vec::new()).unwrap();
-    let bytes = encoded.stamp(LogOffset(0), QueueOffset(0), Timestamp(0x0102_0304_0506_0708));
+    let bytes = encoded.stamp(LogOffset(0), QueueOffset(0), Timestamp(0x0102_0304_0506_0708)).concat();
     let expected = unhex(
         "00000075 DAA320A7 71BEEFF9 00000000 00000000 0000000000000000 0000000000000000 00000030
          0000018BCFE56800 20010DB8000000000000000000000001 00000001 0102030405060708
@@ -160,8 +160,8 @@ fn ipv6_hosts_take_twenty_bytes_each() {
 
     // Each host has its own family.
     let mut encoded = encode(&message, &rules(Checksum::Record), Vec::new()).unwrap();
-    let bytes = encoded.stamp(LogOffset(0), QueueOffset(0), Timestamp(5));
-    let head = check(LogOffset(0), bytes, Verify::Ours).unwrap();
+    let bytes = encoded.stamp(LogOffset(0), QueueOffset(0), Timestamp(5)).concat();
+    let head = check(LogOffset(0), &bytes, Verify::Ours).unwrap();
     assert_eq!(
         (head.sys_flags, head.stored, head.store_host),
         (SysFlags(0x10), Timestamp(5), rules(Checksum::Body).store_host)

@@ -196,8 +196,15 @@ fn a_write_beyond_the_end_is_an_error_and_writes_nothing(on: &Ground) {
                 ErrorKind::InvalidInput,
                 "{len} bytes at {at}"
             );
-            assert_eq!(Ground::kind(file.store_mapped(at, &bytes)), ErrorKind::InvalidInput, "{len} at {at}");
+            assert_eq!(
+                Ground::kind(file.store_mapped(at, &[&bytes])),
+                ErrorKind::InvalidInput,
+                "{len} at {at}"
+            );
         }
+        // The first part would fit.
+        let kind = Ground::kind(file.store_mapped(90, &[&[7; 5], &[7; 6]]));
+        assert_eq!(kind, ErrorKind::InvalidInput, "11 bytes in two parts at 90");
         assert_eq!(content(&*file), [0; 100]);
         assert_eq!(on.open(&name, Access::Read).len(), 100);
     }
@@ -213,7 +220,7 @@ fn a_write_changes_no_byte_outside_of_its_range(on: &Ground) {
         assert_eq!(content(&*file), want);
     }
     for (at, len) in [(3, 1), (4_090, 12), (8_999, 1)] {
-        file.store_mapped(at as u64, &vec![0xCC; len]).unwrap();
+        file.store_mapped(at as u64, &[&vec![0xCC; len]]).unwrap();
         want[at..at + len].fill(0xCC);
         assert_eq!(content(&*file), want);
     }
@@ -235,10 +242,10 @@ fn a_view_shows_what_was_written_by_position(on: &Ground) {
 fn what_is_stored_in_the_mapping_is_read_by_position_and_after_reopening(on: &Ground) {
     let file = on.make("file", 10_000, Reserve::Blocks);
     file.make_ready(0, 10_000);
-    file.store_mapped(0, b"first").unwrap();
-    file.store_mapped(4_094, b"across").unwrap();
+    file.store_mapped(0, &[b"first"]).unwrap();
+    file.store_mapped(4_094, &[b"a", b"", b"cro", b"ss"]).unwrap();
     file.write_at(4_100, b" pages").unwrap();
-    file.store_mapped(9_996, b"last").unwrap();
+    file.store_mapped(9_996, &[b"last"]).unwrap();
     let mut want = vec![0; 10_000];
     want[..5].copy_from_slice(b"first");
     want[4_094..4_106].copy_from_slice(b"across pages");
@@ -253,13 +260,13 @@ fn what_is_stored_in_the_mapping_is_read_by_position_and_after_reopening(on: &Gr
 
 fn a_store_into_a_file_without_blocks_arrives_too(on: &Ground) {
     let file = on.make("file", 10_000, Reserve::Sparse);
-    file.store_mapped(4_094, b"across").unwrap();
+    file.store_mapped(4_094, &[b"ac", b"ross"]).unwrap();
     assert_eq!(file.view(4_094, 6).unwrap(), b"across"[..]);
     file.sync().unwrap();
     let again = on.open("file", Access::Write);
-    again.store_mapped(4_100, b" pages").unwrap();
+    again.store_mapped(4_100, &[b" pages"]).unwrap();
     again.reserve().unwrap();
-    again.store_mapped(4_106, b" twice").unwrap();
+    again.store_mapped(4_106, &[b" twice"]).unwrap();
     assert_eq!(content(&*file)[4_094..4_112], b"across pages twice"[..]);
 }
 
@@ -285,7 +292,7 @@ fn getting_ready_changes_nothing_whatever_the_range(on: &Ground) {
 fn two_handles_of_one_file_see_the_same_bytes(on: &Ground) {
     let one = on.make("file", 8_192, Reserve::Blocks);
     let two = on.open("file", Access::Read);
-    one.store_mapped(0, b"stored").unwrap();
+    one.store_mapped(0, &[b"stored"]).unwrap();
     assert_eq!(two.view(0, 6).unwrap(), b"stored"[..]);
     one.write_at(6, b"written").unwrap();
     assert_eq!(two.view(6, 7).unwrap(), b"written"[..]);
@@ -298,10 +305,10 @@ fn a_file_opened_for_reading_refuses_to_be_written(on: &Ground) {
     on.make_with("file", b"as it was");
     let file = on.open("file", Access::Read);
     assert_eq!(Ground::kind(file.write_at(0, b"x")), ErrorKind::PermissionDenied);
-    assert_eq!(Ground::kind(file.store_mapped(0, b"x")), ErrorKind::PermissionDenied);
+    assert_eq!(Ground::kind(file.store_mapped(0, &[b"x"])), ErrorKind::PermissionDenied);
     assert_eq!(Ground::kind(file.reserve()), ErrorKind::PermissionDenied);
     assert_eq!(file.view(0, 9).unwrap(), b"as it was"[..]);
-    assert_eq!(Ground::kind(file.store_mapped(0, b"x")), ErrorKind::PermissionDenied);
+    assert_eq!(Ground::kind(file.store_mapped(0, &[b"x"])), ErrorKind::PermissionDenied);
     assert_eq!(content(&*file), b"as it was");
     file.sync().unwrap();
 }
@@ -333,8 +340,8 @@ fn a_file_of_no_length_opens_and_holds_nothing(on: &Ground) {
         }
         let file = on.open(&name, Access::Write);
         file.write_at(0, b"").unwrap();
-        file.store_mapped(0, b"").unwrap();
+        file.store_mapped(0, &[b""]).unwrap();
         file.reserve().unwrap();
-        assert_eq!(Ground::kind(file.store_mapped(0, b"x")), ErrorKind::InvalidInput);
+        assert_eq!(Ground::kind(file.store_mapped(0, &[b"x"])), ErrorKind::InvalidInput);
     }
 }

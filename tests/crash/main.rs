@@ -8,6 +8,7 @@
     clippy::cast_possible_wrap,
     clippy::cast_sign_loss,
     missing_docs,
+    clippy::print_stdout,
     reason = "tests may stop at the first surprise"
 )]
 

@@ -101,7 +101,7 @@ impl Image {
             let next = replay.next_op();
             format!(
                 "image {self}, before {next:?}: {why}\n\
-                 again: SAWLOG_IMAGE='{self}' cargo test --test crash power_cut::one_image -- --ignored"
+                 again: SAWLOG_IMAGE='{self}' cargo test --test crash power_cut"
             )
         })
     }
@@ -143,6 +143,9 @@ fn sweep(workload: u64, tally: &Tally) {
 
 #[test]
 fn what_was_acknowledged_is_there_wherever_the_machine_or_the_process_stops() {
+    if let Ok(image) = std::env::var("SAWLOG_IMAGE") {
+        return check_one(&image);
+    }
     let workloads = if quick() { QUICK_WORKLOADS } else { WORKLOADS };
     let (next, tally) = (AtomicU64::new(0), Tally::default());
     std::thread::scope(|scope| {
@@ -165,12 +168,9 @@ fn what_was_acknowledged_is_there_wherever_the_machine_or_the_process_stops() {
     assert!(quick() || images >= LEAST_IMAGES, "only {images} images");
 }
 
-/// One image again: `SAWLOG_IMAGE='workload:operation:stop'`.
-#[test]
-#[ignore = "for one image that failed"]
-fn one_image() {
-    let text = std::env::var("SAWLOG_IMAGE").expect("SAWLOG_IMAGE names the image");
-    let image = Image::parse(&text).expect("workload:operation:stop");
+/// One image again, as its text names it: `workload:operation:stop`.
+fn check_one(text: &str) {
+    let image = Image::parse(text).expect("workload:operation:stop");
     let work = Workload::run(image.workload, Size::STANDARD);
     let mut replay = work.disk.replay();
     replay.advance_to(image.operation);

@@ -149,7 +149,7 @@ fn a_full_disk_is_an_error_value_and_leaves_no_file() {
             sparse.write_at(5_000, b"kept").unwrap();
             assert_eq!(kind(sparse.reserve()), ErrorKind::StorageFull);
             // Without blocks a store must not go through the mapping: it would end in a signal here.
-            let full = (0..1024).find_map(|page| sparse.store_mapped(page * 4096, &[1; 4096]).err());
+            let full = (0..1024).find_map(|page| sparse.store_mapped(page * 4096, &[&[1; 4096]]).err());
             assert_eq!(full.map(|error| error.kind()), Some(ErrorKind::StorageFull));
             drop(sparse);
             disk.remove(&path).unwrap();
@@ -161,7 +161,7 @@ fn a_full_disk_is_an_error_value_and_leaves_no_file() {
                 ErrorKind::StorageFull
             );
             fits.make_ready(0, fits.len());
-            fits.store_mapped(0, &vec![7; 512 << 10]).unwrap();
+            fits.store_mapped(0, &[&vec![7; 512 << 10]]).unwrap();
             fits.sync().unwrap();
             assert!(content(&*fits).iter().all(|byte| *byte == 7));
             let space = disk.space(&dir).unwrap();
@@ -183,7 +183,7 @@ fn a_file_system_that_cannot_reserve_gets_zeros() {
             let path = dir.join("file");
             let file = disk.create(&path, 200_001, Reserve::Blocks).unwrap();
             assert_eq!(content(&*file), vec![0; 200_001]);
-            file.store_mapped(65_534, b"edge").unwrap();
+            file.store_mapped(65_534, &[b"edge"]).unwrap();
             file.reserve().unwrap();
             assert_eq!(file.view(65_534, 4).unwrap(), b"edge"[..]);
             assert_eq!(disk.entry(&path).unwrap().unwrap().len, 200_001);

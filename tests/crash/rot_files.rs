@@ -106,7 +106,7 @@ fn an_empty_last_file_is_taken_away_as_rocketmq_does_and_one_with_records_was_no
         // A file that was being made.
         let disk = aged.copy();
         let names = disk.list(Path::new("/store/commitlog")).unwrap();
-        let last = names.iter().filter(|entry| !entry.is_dir).next_back().unwrap();
+        let last = names.iter().rfind(|entry| !entry.is_dir).unwrap();
         let next = last.name.parse::<u64>().unwrap() + SEGMENT_BYTES;
         disk.write_file(segment_path(next), "").unwrap();
         goes_on(&disk, &aged, "an empty next file");

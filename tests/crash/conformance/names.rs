@@ -74,7 +74,7 @@ pub(super) fn a_removed_file_stays_readable_where_it_is_open(on: &Ground) {
 
 pub(super) fn a_view_outlives_its_handle_and_the_removal(on: &Ground) {
     let file = on.make("file", 8_192, Reserve::Blocks);
-    file.store_mapped(4_000, &[9; 200]).unwrap();
+    file.store_mapped(4_000, &[&[9; 200]]).unwrap();
     let view = file.view(4_000, 200).unwrap();
     let part = view.slice(100..);
     drop(file);
@@ -152,7 +152,7 @@ pub(super) fn a_folder_cannot_be_made_over_or_under_a_file(on: &Ground) {
 pub(super) fn syncs_of_files_and_folders_succeed(on: &Ground) {
     let file = on.make("file", 4_096, Reserve::Blocks);
     file.sync().unwrap();
-    file.store_mapped(1, b"stored").unwrap();
+    file.store_mapped(1, &[b"stored"]).unwrap();
     file.write_at(100, b"written").unwrap();
     file.sync().unwrap();
     file.sync().unwrap();

@@ -139,7 +139,7 @@ fn a_handle_for_reading_refuses_writes() {
     disk.write_file("/a", "abc").unwrap();
     let file = disk.open(p("/a"), Access::Read).unwrap();
     assert_eq!(kind(file.write_at(0, b"x")), io::ErrorKind::PermissionDenied);
-    assert_eq!(kind(file.store_mapped(0, b"x")), io::ErrorKind::PermissionDenied);
+    assert_eq!(kind(file.store_mapped(0, &[b"x"])), io::ErrorKind::PermissionDenied);
     assert_eq!(kind(file.reserve()), io::ErrorKind::PermissionDenied);
     assert_eq!(bytes(&disk, "/a"), b"abc");
 }

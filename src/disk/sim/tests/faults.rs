@@ -52,7 +52,7 @@ fn every_kind_of_call_is_counted_and_can_fail_without_a_trace() {
             OpKind::Create => disk.create(p("/s/new"), 1, Reserve::Sparse).map(drop),
             OpKind::Open => disk.open(p("/s/a"), Access::Read).map(drop),
             OpKind::Read => file.view(0, 1).map(drop),
-            OpKind::Write => file.store_mapped(0, b"x"),
+            OpKind::Write => file.store_mapped(0, &[b"x"]),
             OpKind::Sync => file.sync(),
             OpKind::Rename => disk.rename(p("/s/a"), p("/s/c")),
             OpKind::Replace => disk.replace(p("/s/a"), p("/s/b")),
