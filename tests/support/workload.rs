@@ -76,7 +76,6 @@ pub(crate) struct Workload {
     /// The messages of the append under which the store failed: a prefix of them may be there.
     pub(crate) unknown: Vec<Message>,
     pub(crate) acks: Vec<(Ack, When, LogOffset)>,
-    failed_before: bool,
     dice: Dice,
     sync: bool,
     store: Option<Store>,
@@ -93,7 +92,6 @@ impl Workload {
             refused_at: None,
             unknown: Vec::new(),
             acks: Vec::new(),
-            failed_before: false,
             dice: Dice::new(seed),
             sync: seed.is_multiple_of(2),
             store: None,
@@ -111,7 +109,8 @@ impl Workload {
         work
     }
 
-    /// Opens, does all steps, closes. Errors of appends are gathered; those of opening and closing end it.
+    /// Opens, does all steps, closes. Errors of appends are gathered; those of opening and closing end it, and so does
+    /// a store that has failed, which then stays open.
     pub(crate) fn go(&mut self, size: Size) -> Result<()> {
         self.open()?;
         for step in 0..size.steps {
@@ -123,6 +122,9 @@ impl Workload {
                 self.open()?;
             }
             self.one_step();
+            if let Some(failure) = self.store.as_ref().and_then(Store::failure) {
+                return Err(failure);
+            }
         }
         if size.closes { self.close() } else { Ok(()) }
     }
@@ -148,7 +150,6 @@ impl Workload {
     }
 
     fn one_step(&mut self) {
-        self.failed_before = self.store.as_ref().is_some_and(|store| store.failure().is_some());
         let roll = self.dice.below(100);
         match roll {
             0..46 => self.append(None),
@@ -284,10 +285,9 @@ impl Workload {
         self.note_written(store);
     }
 
-    /// Before the store failed, every append was told so or taken: whoever is the first to hear of it may be there.
+    /// Nothing is appended to a store that has failed: whoever hears of it was there when it did.
     fn refused(&mut self, messages: &[Message], error: Error) {
-        let first = !self.refusals.iter().any(|e| matches!(e, Error::Failed(_)));
-        if first && matches!(error, Error::Failed(_)) && !self.failed_before {
+        if matches!(error, Error::Failed(_)) {
             self.unknown = messages.to_vec();
         }
         self.refused_at.get_or_insert(self.disk.recorded());
