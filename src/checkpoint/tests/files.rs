@@ -11,7 +11,7 @@ use crate::error::{Damage, Error};
 use crate::offset::{LogOffset, QueueOffset};
 
 fn dir() -> &'static Path {
-    Path::new("/root/sawlog")
+    Path::new("/store/sawlog")
 }
 
 fn disk_with_folder() -> SimDisk {
