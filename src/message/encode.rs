@@ -19,7 +19,8 @@ pub enum Checksum {
     /// The whole record: a property of twenty bytes at its end (spec 2.7; RocketMQ's `enabledAppendPropCRC`).
     #[default]
     Record,
-    /// The body alone: RocketMQ's default. Damage elsewhere goes unnoticed (H1).
+    /// The body alone: RocketMQ's default. Damage elsewhere goes unnoticed (H1), and a record that no sync covered may
+    /// be found torn in its topic or properties after a power cut.
     Body,
 }
 
