@@ -22,6 +22,10 @@ impl<'a> Fields<'a> {
         self.array().map(u64::from_be_bytes)
     }
 
+    pub(super) fn i64(&mut self) -> Option<i64> {
+        self.array().map(i64::from_be_bytes)
+    }
+
     pub(super) fn bytes(&mut self, len: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(len)?;
         self.0 = rest;
@@ -56,7 +60,7 @@ impl Fault {
             }
             Fault::Newer(version) => Error::Foreign {
                 path: path.to_path_buf(),
-                why: format!("format version {version} is newer than this program; open with a newer one")
+                why: format!("format version {version} is unknown to this program; open with a newer one")
                     .into(),
             },
         }

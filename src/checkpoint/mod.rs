@@ -2,7 +2,7 @@
 //!
 //! - [`MarkFile`] (`mark`): how far the log was durable, who wrote it last, and how that ended.
 //! - [`Ranges`] (`ranges`): the parts of the log that we wrote, each record with its own checksum.
-//! - [`Snapshot`] (`queues`): the next offset of each queue, as derived up to a place of the log.
+//! - [`Snapshot`] (`queues`): what is derived up to a place of the log, and durable: each queue's offsets, the index.
 //!
 //! Every function takes the folder's path: who names it is `layout`. The folder must be there. No file is evidence
 //! about the log (promises rule 5) but the mark, and the mark only moves with what a sync returned (rule 1).
@@ -16,6 +16,8 @@ mod whole_file;
 
 pub(crate) use mark::{Mark, MarkFile, State, WriterId};
 pub(crate) use queues::Snapshot;
+#[expect(unused_imports, reason = "used by the dispatcher")]
+pub(crate) use queues::{IndexFileMark, IndexMark, QueueMark};
 pub(crate) use ranges::Ranges;
 
 #[cfg(test)]

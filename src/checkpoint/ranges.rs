@@ -10,7 +10,8 @@ use crate::disk::Disk;
 use crate::error::{Damage, Result};
 use crate::offset::LogOffset;
 
-const FILE: WholeFile = WholeFile { name: "ranges", new_name: "ranges.new", magic: 0x5341_5752, version: 1 };
+const FILE: WholeFile =
+    WholeFile { name: "ranges", new_name: "ranges.new", magic: 0x5341_5752, version: 1, oldest: 1 };
 /// The end of a range that is still being written.
 const OPEN: u64 = u64::MAX;
 
@@ -29,7 +30,7 @@ impl Ranges {
     /// [`Error::Io`](crate::error::Error::Io).
     pub(crate) fn load(disk: &dyn Disk, dir: &Path) -> Result<Option<Ranges>> {
         let Some(payload) = FILE.load(disk, dir)? else { return Ok(None) };
-        Ranges::decode(&payload).map(Some).map_err(|fault| fault.in_file(&dir.join(FILE.name)))
+        Ranges::decode(&payload.bytes).map(Some).map_err(|fault| fault.in_file(&dir.join(FILE.name)))
     }
 
     /// Puts these ranges in the place of those saved; after Ok a power cut leaves them. To be called before the

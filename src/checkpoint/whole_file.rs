@@ -30,7 +30,17 @@ pub(super) struct WholeFile {
     /// The name of the half-made successor; what a crash leaves of it means nothing.
     pub(super) new_name: &'static str,
     pub(super) magic: u32,
+    /// The version that is written.
     pub(super) version: u32,
+    /// The oldest version that is still read.
+    pub(super) oldest: u32,
+}
+
+/// The content of such a file, and in which version it is written down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Payload {
+    pub(super) version: u32,
+    pub(super) bytes: Vec<u8>,
 }
 
 impl WholeFile {
@@ -38,7 +48,7 @@ impl WholeFile {
     ///
     /// # Errors
     /// [`Error::Corrupt`] if the file is damaged, [`Error::Foreign`] if a newer program wrote it, [`Error::Io`].
-    pub(super) fn load(&self, disk: &dyn Disk, dir: &Path) -> Result<Option<Vec<u8>>> {
+    pub(super) fn load(&self, disk: &dyn Disk, dir: &Path) -> Result<Option<Payload>> {
         let path = dir.join(self.name);
         let file = match disk.open(&path, Access::Read) {
             Ok(file) => file,
@@ -94,7 +104,7 @@ impl WholeFile {
     }
 
     /// The payload in a file's bytes.
-    pub(super) fn unframe(&self, mut bytes: Vec<u8>) -> Parsed<Vec<u8>> {
+    pub(super) fn unframe(&self, mut bytes: Vec<u8>) -> Parsed<Payload> {
         let cut = Fault::Damaged(Damage::Cut);
         let file_bytes = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         let head = bytes.first_chunk::<16>().ok_or(cut.clone())?;
@@ -105,12 +115,12 @@ impl WholeFile {
         }
         // A newer program's file is told from a damaged one by its checksum, which stands at the end in any version.
         let version = framed.get(4..8).and_then(|b| Fields(b).u32()).unwrap_or(0);
-        if version != self.version {
+        if !(self.oldest..=self.version).contains(&version) {
             return Err(Fault::Newer(version));
         }
         bytes.truncate(len.saturating_add(16));
         bytes.drain(..16);
-        Ok(bytes)
+        Ok(Payload { version, bytes })
     }
 
     /// The payload's length, if the head and the file's length agree on one.

@@ -144,14 +144,14 @@ fn finish(before: &Before, ours: bool, mut ranges: Ranges, found: Found, parts: 
     if let Some(snapshot) = &before.snapshot {
         // Somebody else may have cut the log below and written on: only the log's own count stands then.
         let stands = ours && snapshot.derived_to <= found.end;
-        for ((topic, id), was) in &snapshot.next {
-            let is = queues.next(topic, *id);
+        for ((topic, id), mark) in &snapshot.queues {
+            let (was, is) = (mark.next, queues.next(topic, *id));
             // A queue without a record keeps its next offset whatever was cut: it must never start at 0 again.
             if stands || is == QueueOffset(0) {
-                queues.raise(topic, *id, *was);
-            } else if is < *was {
+                queues.raise(topic, *id, was);
+            } else if is < was {
                 let topic = String::from_utf8_lossy(topic).into_owned();
-                report.queues_moved_back.push(MovedBack { topic, queue_id: *id, was: *was, is });
+                report.queues_moved_back.push(MovedBack { topic, queue_id: *id, was, is });
             }
         }
     }

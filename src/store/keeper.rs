@@ -82,7 +82,7 @@ impl Keeper {
         let durable = kept.mark.durable;
         kept.waiting = kept.waiting.take().or(counted);
         let Some((to, queues)) = kept.waiting.take_if(|(to, _)| *to <= durable) else { return Ok(()) };
-        match self.save_queues(to, &queues) {
+        match self.save_queues(&kept, to, &queues) {
             Ok(()) => kept.counted_to = to,
             // Without room they wait for the next mark: an opening counts for itself what is not saved.
             Err(error) if error.is_full() => kept.waiting = Some((to, queues)),
@@ -91,9 +91,9 @@ impl Keeper {
         Ok(())
     }
 
-    fn save_queues(&self, derived_to: LogOffset, queues: &QueueOffsets) -> Result<()> {
-        let next = queues.iter().map(|(topic, id, next)| ((topic.to_vec(), id), next)).collect();
-        Snapshot { derived_to, next }.save(&*self.disk, &self.layout.own())
+    fn save_queues(&self, kept: &Kept, derived_to: LogOffset, queues: &QueueOffsets) -> Result<()> {
+        let next = queues.iter().map(|(topic, id, next)| ((topic.to_vec(), id), next));
+        Snapshot::of_counts(derived_to, kept.mark.writer, next).save(&*self.disk, &self.layout.own())
     }
 
     /// The log has failed: says so in the mark, without a sync, for the disk deserves no trust. A later open in the
@@ -109,7 +109,7 @@ impl Keeper {
     pub(crate) fn close(&self, log: &CommitLog) -> Result<()> {
         let (end, queues) = log.queue_offsets();
         let mut kept = self.kept.lock();
-        self.save_queues(end, &queues)?;
+        self.save_queues(&kept, end, &queues)?;
         kept.ranges.close_at(end);
         kept.ranges.save(&*self.disk, &self.layout.own())?;
         let mark = Mark { durable: end, end, state: State::Closed, ..kept.mark };

@@ -1,18 +1,21 @@
-//! The bytes of the three files: every flipped bit is found, and no bytes do harm.
-
-use std::collections::BTreeMap;
+//! The bytes of the mark, the frame and the ranges: every flipped bit is found, and no bytes do harm.
 
 use proptest::prelude::*;
 
 use super::mark;
 use crate::checkpoint::fields::Fault;
 use crate::checkpoint::mark::{Slot, choose, decode_slot, encode_slot};
-use crate::checkpoint::whole_file::WholeFile;
-use crate::checkpoint::{Mark, Ranges, Snapshot, WriterId};
+use crate::checkpoint::whole_file::{Payload, WholeFile};
+use crate::checkpoint::{Mark, Ranges, WriterId};
 use crate::error::Damage;
-use crate::offset::{LogOffset, QueueOffset};
+use crate::offset::LogOffset;
 
-const FRAME: WholeFile = WholeFile { name: "f", new_name: "f.new", magic: 0x0102_0304, version: 7 };
+const FRAME: WholeFile =
+    WholeFile { name: "f", new_name: "f.new", magic: 0x0102_0304, version: 7, oldest: 5 };
+
+fn payload(version: u32) -> Payload {
+    Payload { version, bytes: b"some payload".to_vec() }
+}
 
 fn reseal(slot: &mut [u8]) {
     let crc = crc32fast::hash(&slot[..4092]).to_be_bytes();
@@ -110,7 +113,7 @@ fn a_writer_id_is_read_back_from_its_text_and_from_nothing_else() {
 #[test]
 fn every_flipped_bit_of_a_framed_file_is_found() {
     let whole = FRAME.frame(b"some payload");
-    assert_eq!(FRAME.unframe(whole.clone()), Ok(b"some payload".to_vec()));
+    assert_eq!(FRAME.unframe(whole.clone()), Ok(payload(7)));
     for bit in 0..whole.len() * 8 {
         let mut flipped = whole.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
@@ -129,9 +132,14 @@ fn a_framed_file_of_any_other_length_is_refused() {
 }
 
 #[test]
-fn a_framed_file_of_a_newer_version_is_refused_as_such() {
-    let newer = WholeFile { version: 8, ..FRAME };
-    assert_eq!(FRAME.unframe(newer.frame(b"who knows")), Err(Fault::Newer(8)));
+fn a_framed_file_of_an_older_version_is_read_and_one_of_an_unknown_version_refused_as_such() {
+    let of = |version| WholeFile { version, ..FRAME }.frame(b"some payload");
+    for known in 5..=7 {
+        assert_eq!(FRAME.unframe(of(known)), Ok(payload(known)));
+    }
+    for unknown in [0, 4, 8, u32::MAX] {
+        assert_eq!(FRAME.unframe(of(unknown)), Err(Fault::Newer(unknown)));
+    }
 }
 
 #[test]
@@ -151,8 +159,6 @@ fn a_count_with_an_edge_value_is_refused_before_anything_is_allocated() {
     for count in [1u32, 2, 1 << 16, u32::MAX >> 1, u32::MAX] {
         let ranges = count.to_be_bytes();
         assert!(matches!(Ranges::decode(&ranges), Err(Fault::Damaged(_))), "{count}");
-        let queues = [[0; 8].as_slice(), &count.to_be_bytes()].concat();
-        assert!(matches!(Snapshot::decode(&queues), Err(Fault::Damaged(_))), "{count}");
     }
 }
 
@@ -199,31 +205,6 @@ fn ranges_that_we_never_write_are_refused() {
     }
 }
 
-#[test]
-fn queues_that_we_never_write_are_refused() {
-    let entry = |topic: &[u8], id: u32| {
-        let len = u16::try_from(topic.len()).unwrap().to_be_bytes();
-        [len.as_slice(), topic, &id.to_be_bytes(), &9u64.to_be_bytes()].concat()
-    };
-    let payload = |entries: &[Vec<u8>]| {
-        let count = u32::try_from(entries.len()).unwrap().to_be_bytes();
-        [[0; 8].as_slice(), &count, &entries.concat()].concat()
-    };
-    assert!(Snapshot::decode(&payload(&[entry(b"a", 1), entry(b"b", 0)])).is_ok());
-    let twice = payload(&[entry(b"a", 1), entry(b"a", 1)]);
-    let backwards = payload(&[entry(b"b", 0), entry(b"a", 1)]);
-    let left_over = [payload(&[entry(b"a", 1)]), vec![0]].concat();
-    for bad in [twice, backwards, left_over] {
-        assert!(matches!(Snapshot::decode(&bad), Err(Fault::Damaged(_))));
-    }
-}
-
-#[test]
-fn a_topic_too_long_to_be_written_is_an_error_and_not_a_cut_name() {
-    let next = BTreeMap::from([((vec![b'a'; 65_536], 0), QueueOffset(1))]);
-    assert!(Snapshot { derived_to: LogOffset(0), next }.encode().is_err());
-}
-
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Open(usize),
@@ -251,10 +232,7 @@ proptest! {
         let _ = decode_slot(&bytes);
         let _ = FRAME.unframe(bytes.clone());
         if let Ok(ranges) = Ranges::decode(&bytes) {
-            prop_assert_eq!(ranges.encode(), bytes.clone());
-        }
-        if let Ok(snapshot) = Snapshot::decode(&bytes) {
-            prop_assert_eq!(snapshot.encode().unwrap(), bytes);
+            prop_assert_eq!(ranges.encode(), bytes);
         }
     }
 
@@ -276,15 +254,5 @@ proptest! {
             }
             prop_assert_eq!(Ranges::decode(&ranges.encode()), Ok(ranges.clone()));
         }
-    }
-
-    #[test]
-    fn a_snapshot_is_read_back_as_it_was(
-        derived_to in any::<u64>(),
-        next in prop::collection::btree_map(
-            (prop::collection::vec(any::<u8>(), 0..20), any::<u32>()), any::<u64>().prop_map(QueueOffset), 0..20),
-    ) {
-        let snapshot = Snapshot { derived_to: LogOffset(derived_to), next };
-        prop_assert_eq!(Snapshot::decode(&snapshot.encode().unwrap()), Ok(snapshot));
     }
 }

@@ -1,14 +1,13 @@
 //! Power cuts at every operation, kills, failing calls, full disks and rot.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::mark;
+use super::{mark, snapshot};
 use crate::checkpoint::{Mark, MarkFile, Ranges, Snapshot, State};
 use crate::disk::Disk;
 use crate::disk::sim::{Aim, Fault, FaultKind, OpKind, SimDisk, Survivors};
 use crate::error::{Damage, Error};
-use crate::offset::{LogOffset, QueueOffset};
+use crate::offset::LogOffset;
 
 fn dir() -> &'static Path {
     Path::new("/store/sawlog")
@@ -199,11 +198,6 @@ fn every_call_under_the_mark_may_fail_once_and_the_next_start_goes_on() {
         !fired
     });
     assert!(swept.is_some_and(|n| n > 8), "too few calls were met: {swept:?}");
-}
-
-fn snapshot(next: u64) -> Snapshot {
-    let queues = (0..40).map(|id| ((format!("topic-{}", id % 7).into_bytes(), id), QueueOffset(next)));
-    Snapshot { derived_to: LogOffset(next * 100), next: BTreeMap::from_iter(queues) }
 }
 
 #[test]
