@@ -4,6 +4,7 @@
 
 mod check;
 mod checksum;
+mod derived;
 mod encode;
 mod hash;
 mod message_id;
@@ -11,6 +12,7 @@ mod polynomial;
 mod properties;
 mod record;
 mod sys_flags;
+mod text;
 mod topic;
 mod wire;
 
@@ -25,6 +27,7 @@ use bytes::Bytes;
 use crate::clock::Timestamp;
 
 pub use check::{Head, Peek, Trailer, Verify, blank, check, peek};
+pub use derived::{Derivable, derivable};
 pub use encode::{Checksum, EncodeRules, Encoded, encode};
 pub use hash::java_hash;
 pub use message_id::{BadMessageId, MessageId};

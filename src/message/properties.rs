@@ -5,12 +5,13 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use super::text::java_text;
 use crate::error::{Error, Result};
 
 /// Stands between a name and its value.
-const NAME_END: u8 = 0x01;
+pub(super) const NAME_END: u8 = 0x01;
 /// Stands behind a value.
-const PAIR_END: u8 = 0x02;
+pub(super) const PAIR_END: u8 = 0x02;
 
 /// Names of properties that the store itself, or RocketMQ's code around it, looks at (spec 2.11).
 pub mod names {
@@ -74,8 +75,7 @@ impl Properties {
 
     /// The pairs in stored order, duplicates included.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
-        pairs(self.as_bytes())
-            .map(|(name, value)| (String::from_utf8_lossy(name), String::from_utf8_lossy(value)))
+        pairs(self.as_bytes()).map(|(name, value)| (java_text(name), java_text(value)))
     }
 
     /// The value of the last pair with this name. Costs one walk over the bytes, from the end.
@@ -156,8 +156,8 @@ pub(super) fn find<'a>(bytes: &'a [u8], name: &str) -> Option<Cow<'a, str>> {
     let lossy = name.contains(char::REPLACEMENT_CHARACTER);
     pairs(bytes)
         .rev()
-        .find(|(found, _)| *found == name.as_bytes() || (lossy && String::from_utf8_lossy(found) == name))
-        .map(|(_, value)| String::from_utf8_lossy(value))
+        .find(|(found, _)| *found == name.as_bytes() || (lossy && java_text(found) == name))
+        .map(|(_, value)| java_text(value))
 }
 
 /// The same bytes without the chunks of this name; borrowed if there are none, which costs one walk.
