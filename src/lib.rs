@@ -3,6 +3,8 @@
 mod checkpoint;
 pub mod clock;
 mod commit_log;
+#[expect(dead_code, reason = "used by the dispatcher")]
+mod consume_queue;
 pub mod disk;
 mod error;
 pub mod flush;

@@ -1,0 +1,191 @@
+//! Before anything runs, or when a topic goes: what is kept of files that nobody vouches for, and what is cleared
+//! away.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use crate::consume_queue::entry::BLANK;
+use crate::consume_queue::{ConsumeQueue, ENTRY_BYTES, Entry, Geometry, QueueSurvey, QueueTable};
+use crate::disk::Disk;
+use crate::error::{Error, Result};
+use crate::offset::LogOffset;
+
+/// How much of a file is looked at in one step, in bytes; a multiple of an entry's.
+const STEP_BYTES: usize = 64 * 1020;
+
+impl QueueTable {
+    /// The queues for deriving them again from the log: no file is evidence (promises rule 5), but for what the log
+    /// has no record of any more. Of each queue the front part whose entries point below `log_first` is kept, which
+    /// keeps the numbering; everything behind it will be put again. Of a queue with blanks alone, or with a file that
+    /// cannot be read, nothing is kept.
+    ///
+    /// Costs a binary search in each queue's files.
+    ///
+    /// # Errors
+    /// [`Error::Io`] while clearing `making`, or of a read that might go well another time.
+    pub(crate) fn open_to_rebuild(
+        disk: Arc<dyn Disk>,
+        dir: PathBuf,
+        making: PathBuf,
+        geometry: Geometry,
+        survey: &QueueSurvey,
+        log_first: LogOffset,
+    ) -> Result<QueueTable> {
+        QueueTable::rebuilt(disk, dir, making, geometry, survey, |queue, from, to| {
+            match queue.expired_end(from, to, log_first) {
+                Err(error) if is_unreadable(&error) => Ok(None),
+                other => other,
+            }
+        })
+    }
+
+    /// Clears away what stands in files and is not in the queues: zeros behind each queue's last entry, no file
+    /// without an entry, so that a Java broker takes nothing for an entry that is none (spec 18.2, H15). All that is
+    /// left is durable then. Before threads run; entries put and not yet written are no entries for this.
+    ///
+    /// Costs reading the rest of each queue's last file.
+    ///
+    /// # Errors
+    /// [`Error::Io`]. It may be called again, now or by the next process.
+    pub(crate) fn trim(&self) -> Result<()> {
+        let _recorder = self.recorder.lock();
+        self.shared.files.check()?;
+        for queue in self.all() {
+            queue.trim()?;
+        }
+        self.shared.files.sync()
+    }
+
+    /// Removes the files of all queues of a topic, durably. Their numbering goes on where it was.
+    ///
+    /// # Errors
+    /// [`Error::Io`]. The queues are empty by then; call again to remove the files that are left.
+    pub(crate) fn drop_topic(&self, topic: &str) -> Result<()> {
+        let _recorder = self.recorder.lock();
+        self.shared.files.check()?;
+        for queue in self.of_topic(topic) {
+            let segments = queue.change(|state| {
+                state.clear(state.next());
+                state.segments.clone()
+            });
+            for segment in segments.into_iter().rev() {
+                queue.remove(segment)?;
+            }
+        }
+        self.shared.files.sync()
+    }
+}
+
+/// Whether the fault lies in the file and will stay: it is gone, has another length, or the medium cannot read it.
+fn is_unreadable(error: &Error) -> bool {
+    match error {
+        Error::Geometry { .. } => true,
+        Error::Io { source, .. } => {
+            source.kind() == std::io::ErrorKind::NotFound
+                || source.raw_os_error() == Some(Errno::IO.raw_os_error())
+        }
+        _ => false,
+    }
+}
+
+/// What stands at a position of a file.
+enum Stands {
+    Entry(Entry),
+    Blank,
+    /// Zeros, or what no entry is.
+    Nothing,
+}
+
+impl Stands {
+    fn of(bytes: &[u8; 20]) -> Stands {
+        match Entry::decode(bytes) {
+            Some(entry) => Stands::Entry(entry),
+            None if *bytes == BLANK => Stands::Blank,
+            None => Stands::Nothing,
+        }
+    }
+}
+
+impl ConsumeQueue {
+    /// The end of the front part of `[from, to)`, all of it in files, whose entries point below `log_first`; `None` if
+    /// there is no such entry. Blanks say nothing: the entry behind them does.
+    fn expired_end(&self, from: u64, to: u64, log_first: LogOffset) -> Result<Option<u64>> {
+        let (mut from, mut to, mut end) = (from, to, None);
+        if log_first == LogOffset::ZERO {
+            return Ok(None);
+        }
+        while from < to {
+            let middle = from.midpoint(to);
+            match self.first_not_blank(middle, to)? {
+                Some((at, Stands::Entry(entry))) if entry.at < log_first => {
+                    from = at.saturating_add(1);
+                    end = Some(from);
+                }
+                _ => to = middle,
+            }
+        }
+        Ok(end)
+    }
+
+    fn first_not_blank(&self, from: u64, to: u64) -> Result<Option<(u64, Stands)>> {
+        let per_segment = self.shared.files.entries_per_segment();
+        let (mut at, mut most) = (from, 1);
+        while at < to {
+            let entries = (per_segment - at % per_segment).min(to - at).min(most);
+            for bytes in self.read_bytes(at, entries)?.as_chunks::<20>().0 {
+                match Stands::of(bytes) {
+                    Stands::Blank => at = at.saturating_add(1),
+                    other => return Ok(Some((at, other))),
+                }
+            }
+            most = u64::try_from(STEP_BYTES).unwrap_or(0) / ENTRY_BYTES;
+        }
+        Ok(None)
+    }
+
+    fn trim(&self) -> Result<()> {
+        let per_segment = self.shared.files.entries_per_segment();
+        let state = self.state.read();
+        let (first, end, segments) = (state.first(), state.in_files(), state.segments.clone());
+        drop(state);
+        let holds =
+            |segment: u64| first < end && (first / per_segment..end.div_ceil(per_segment)).contains(&segment);
+        // From the back: a crash on the way leaves a queue without holes.
+        for segment in segments.iter().rev().copied().filter(|segment| !holds(*segment)) {
+            self.remove(segment)?;
+        }
+        for segment in segments.iter().copied().filter(|segment| holds(*segment)) {
+            let base = segment.saturating_mul(per_segment);
+            let used = end.saturating_sub(base).min(per_segment);
+            self.zero(segment, used * ENTRY_BYTES, per_segment * ENTRY_BYTES)?;
+        }
+        Ok(())
+    }
+
+    /// Zeros what is not zero in `[from, to)` of a file, which is synced next time in any case: a process that was
+    /// killed may have left what no sync has seen.
+    fn zero(&self, segment: u64, from: u64, to: u64) -> Result<()> {
+        let file = self.writing(segment)?;
+        let mut bytes = vec![0; STEP_BYTES];
+        let mut at = from;
+        while at < to {
+            let step = usize::try_from(to - at).map_or(STEP_BYTES, |left| left.min(STEP_BYTES));
+            let Some(bytes) = bytes.get_mut(..step) else { break };
+            file.read_at(at, bytes)?;
+            if bytes.iter().any(|byte| *byte != 0) {
+                bytes.fill(0);
+                file.write_at(at, bytes)?;
+            }
+            at = at.saturating_add(u64::try_from(step).unwrap_or(u64::MAX));
+        }
+        Ok(())
+    }
+
+    fn remove(&self, segment: u64) -> Result<()> {
+        self.shared.files.remove(&self.folder, segment)?;
+        self.state.write().segments.retain(|other| *other != segment);
+        Ok(())
+    }
+}

@@ -1,0 +1,317 @@
+//! All queues, by topic and id: [`QueueTable`].
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::Waker;
+
+use foldhash::fast::RandomState;
+
+use crate::consume_queue::files::{Files, Folder};
+use crate::consume_queue::record::Recorder;
+use crate::consume_queue::state::State;
+use crate::consume_queue::{ConsumeQueue, ENTRY_BYTES, Entry, Geometry, Known, Put, QueueSurvey, Shared};
+use crate::disk::Disk;
+use crate::error::{Error, Result};
+use crate::offset::{LogOffset, QueueOffset};
+use crate::sync::{Mutex, RwLock};
+
+/// The queues of a store.
+#[derive(Debug)]
+pub(crate) struct QueueTable {
+    pub(super) shared: Arc<Shared>,
+    queues: RwLock<Queues>,
+    /// Queues with entries to be written.
+    to_write: Mutex<Vec<Arc<ConsumeQueue>>>,
+    /// Queues with news that somebody has asked for.
+    to_tell: Mutex<Vec<Arc<ConsumeQueue>>>,
+    /// Held by whoever writes, syncs or removes files.
+    pub(super) recorder: Mutex<Recorder>,
+}
+
+#[derive(Debug, Default)]
+struct Queues {
+    topics: HashMap<Arc<str>, BTreeMap<u32, Arc<ConsumeQueue>>, RandomState>,
+    /// Counts the queues ever made: their numbers.
+    made: u32,
+}
+
+impl Queues {
+    fn find(&self, topic: &str, id: u32) -> Option<&Arc<ConsumeQueue>> {
+        self.topics.get(topic)?.get(&id)
+    }
+
+    fn add(&mut self, shared: &Arc<Shared>, topic: &str, id: u32, state: State) -> Arc<ConsumeQueue> {
+        let topic =
+            self.topics.get_key_value(topic).map_or_else(|| topic.into(), |(name, _)| Arc::clone(name));
+        let queues = self.topics.entry(Arc::clone(&topic)).or_default();
+        let made = &mut self.made;
+        let queue = queues.entry(id).or_insert_with(|| {
+            // Four billion queues have no room in memory, so no number comes twice.
+            *made = made.wrapping_add(1);
+            Arc::new(ConsumeQueue::new(shared, Folder { number: *made, topic, id }, state))
+        });
+        Arc::clone(queue)
+    }
+}
+
+impl QueueTable {
+    /// The queues as far as `known` says, whose word it is that the entries below `next` are whole and durable; files
+    /// are not looked at. What stands in files behind them, and the files of queues that are not known, counts for
+    /// nothing and is overwritten when entries are put; [`QueueTable::trim`] clears it away.
+    ///
+    /// `making` is a folder of the same file system where new files are made; what a crash left there is removed.
+    ///
+    /// # Errors
+    /// [`Error::Io`] while clearing `making`.
+    pub(crate) fn open(
+        disk: Arc<dyn Disk>,
+        dir: PathBuf,
+        making: PathBuf,
+        geometry: Geometry,
+        survey: &QueueSurvey,
+        known: &BTreeMap<(String, u32), Known>,
+    ) -> Result<QueueTable> {
+        let table = QueueTable::empty(disk, dir, making, geometry)?;
+        let per_segment = table.shared.files.entries_per_segment();
+        let mut queues = table.queues.write();
+        for (key, bases) in &survey.queues {
+            let first = bases.first().copied().unwrap_or_default();
+            let known = known.get(key).copied().unwrap_or(Known { first, next: first });
+            let segments = segments(bases, per_segment);
+            queues.add(&table.shared, &key.0, key.1, State::new(segments, known.first.0, known.next.0));
+        }
+        for (key, known) in known.iter().filter(|(key, _)| !survey.queues.contains_key(*key)) {
+            // Without files nothing can be read, whatever it is that is known.
+            queues.add(&table.shared, &key.0, key.1, State::new(Vec::new(), known.next.0, known.next.0));
+        }
+        drop(queues);
+        Ok(table)
+    }
+
+    fn empty(disk: Arc<dyn Disk>, dir: PathBuf, making: PathBuf, geometry: Geometry) -> Result<QueueTable> {
+        let files = Files::new(disk, dir, making, geometry);
+        files.remove_left_overs()?;
+        let shared = Shared { files, held_bytes: AtomicU64::new(0), failed: OnceLock::new() };
+        Ok(QueueTable {
+            shared: Arc::new(shared),
+            queues: RwLock::default(),
+            to_write: Mutex::default(),
+            to_tell: Mutex::default(),
+            recorder: Mutex::default(),
+        })
+    }
+
+    /// The queue, if there was ever a reason to know it.
+    pub(crate) fn queue(&self, topic: &str, id: u32) -> Option<Arc<ConsumeQueue>> {
+        self.queues.read().find(topic, id).cloned()
+    }
+
+    /// The queue; a new one stands in memory alone until its first entry is written (spec H42).
+    pub(crate) fn queue_or_new(&self, topic: &str, id: u32) -> Arc<ConsumeQueue> {
+        self.queue(topic, id)
+            .unwrap_or_else(|| self.queues.write().add(&self.shared, topic, id, State::default()))
+    }
+
+    /// The topics with a queue that has a file or an entry, sorted.
+    pub(crate) fn topics(&self) -> Vec<String> {
+        let queues = self.queues.read();
+        let some = queues.topics.iter().filter(|(_, queues)| queues.values().any(|queue| queue.is_there()));
+        let mut topics: Vec<String> = some.map(|(topic, _)| topic.to_string()).collect();
+        topics.sort_unstable();
+        topics
+    }
+
+    /// The ids of a topic's queues that have a file or an entry, ascending.
+    pub(crate) fn queues_of(&self, topic: &str) -> Vec<u32> {
+        let queues = self.queues.read();
+        let queues = queues.topics.get(topic).into_iter().flatten();
+        queues.filter(|(_, queue)| queue.is_there()).map(|(id, _)| *id).collect()
+    }
+
+    pub(super) fn of_topic(&self, topic: &str) -> Vec<Arc<ConsumeQueue>> {
+        self.queues
+            .read()
+            .topics
+            .get(topic)
+            .map_or_else(Vec::new, |queues| queues.values().cloned().collect())
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<ConsumeQueue>> {
+        self.queues.read().topics.values().flat_map(BTreeMap::values).cloned().collect()
+    }
+
+    /// Puts an entry, for readers to see at once. A queue without entries begins where it is told to; the front of
+    /// its first file is filled with blanks (spec 3.4).
+    pub(crate) fn put(&self, topic: &str, id: u32, at: QueueOffset, entry: Entry) -> Put {
+        let queues = self.queues.read();
+        if let Some(queue) = queues.find(topic, id) {
+            return self.put_to(queue, at, entry);
+        }
+        drop(queues);
+        self.put_to(&self.queue_or_new(topic, id), at, entry)
+    }
+
+    fn put_to(&self, queue: &Arc<ConsumeQueue>, at: QueueOffset, entry: Entry) -> Put {
+        let per_segment = self.shared.files.entries_per_segment();
+        if let Some(why) = queue.refused {
+            return Put::Refused(why);
+        }
+        // The byte position of the file's end must be a number that RocketMQ can hold (spec 1.2).
+        if at.0 >= (LogOffset::MAX.0 / ENTRY_BYTES).saturating_sub(per_segment) {
+            return Put::Refused("its position is beyond what the names of RocketMQ's files can hold");
+        }
+        if Entry::decode(&entry.encode()) != Some(entry) {
+            return Put::Refused("no record has such a place or length");
+        }
+        let (put, to_write, to_tell) = queue.change(|state| {
+            let put = state.put(at.0, entry, per_segment);
+            let fine = !matches!(put, Put::Refused(_));
+            // Who asks for news later is told the newest entry by the mark's first position.
+            let told = queue.news.get().is_some();
+            let to_write = fine && !std::mem::replace(&mut state.to_write, true);
+            let to_tell = fine && told && !std::mem::replace(&mut state.to_tell, true);
+            (put, to_write, to_tell)
+        });
+        if to_write {
+            self.to_write.lock().push(Arc::clone(queue));
+        }
+        if to_tell {
+            self.to_tell.lock().push(Arc::clone(queue));
+        }
+        put
+    }
+
+    /// Moves the marks of the queues that entries were put to since the last time. The wakers are to be woken when
+    /// the caller holds no lock.
+    #[must_use = "futures wait for these to be woken"]
+    pub(crate) fn tell(&self) -> Vec<Waker> {
+        let queues = std::mem::take(&mut *self.to_tell.lock());
+        let mut wakers = Vec::new();
+        for queue in queues {
+            let mut state = queue.state.write();
+            state.to_tell = false;
+            let newest = state.newest;
+            drop(state);
+            wakers.extend(queue.news.get().into_iter().flat_map(|news| news.advance(newest)));
+        }
+        wakers
+    }
+
+    /// Ends all marks, those made later too: there will be no more news.
+    #[must_use = "futures wait for these to be woken"]
+    pub(crate) fn fail(&self, error: &Error) -> Vec<Waker> {
+        let _ = self.shared.failed.set(error.clone());
+        let mut wakers = Vec::new();
+        for queue in self.all() {
+            // A mark is made under this lock: it is there now, or will find the failure.
+            let state = queue.state.write();
+            let news = queue.news.get();
+            drop(state);
+            wakers.extend(news.into_iter().flat_map(|news| news.fail(error.clone())));
+        }
+        wakers
+    }
+
+    /// Where each queue begins and ends as put so far; those without an entry only if their numbering is to go on.
+    pub(crate) fn known(&self) -> BTreeMap<(String, u32), Known> {
+        let known = self.all().into_iter().filter_map(|queue| {
+            let state = queue.state.read();
+            let (first, next) = (QueueOffset(state.first()), QueueOffset(state.next()));
+            (next.0 > 0).then(|| ((queue.folder.topic.to_string(), queue.folder.id), Known { first, next }))
+        });
+        known.collect()
+    }
+
+    /// Writes to files the entries whose records end at or below `up_to`, which must be flushed, and gives their
+    /// memory back. They are durable after [`QueueTable::sync`].
+    ///
+    /// # Errors
+    /// [`Error::Io`]. With a full disk [`Error::is_full`] holds: what was not written stays in memory, and a later call
+    /// goes on. A failed sync, which is final.
+    pub(crate) fn write_out(&self, up_to: LogOffset) -> Result<()> {
+        let mut recorder = self.recorder.lock();
+        self.shared.files.check()?;
+        let mut left = Vec::new();
+        let mut queues = std::mem::take(&mut *self.to_write.lock()).into_iter();
+        let mut outcome = Ok(());
+        for queue in queues.by_ref() {
+            let written = queue.write_out(up_to, &mut recorder);
+            if !matches!(written, Ok(false)) {
+                left.push(queue);
+            }
+            outcome = written.map(|_| ());
+            if outcome.is_err() {
+                break;
+            }
+        }
+        left.extend(queues);
+        self.to_write.lock().append(&mut left);
+        recorder.rest();
+        outcome
+    }
+
+    /// Memory held by entries that are not in files yet, in bytes.
+    pub(crate) fn pending_bytes(&self) -> u64 {
+        self.shared.held_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Makes durable all that was written so far, and the names of new files.
+    ///
+    /// # Errors
+    /// [`Error::Io`]. A failed sync of a file is final: every later write or sync answers it again (promises rule 1).
+    pub(crate) fn sync(&self) -> Result<()> {
+        let _recorder = self.recorder.lock();
+        self.shared.files.sync()
+    }
+
+    /// Says where the numbering of a queue without entries goes on: its records have expired or were dropped. A queue
+    /// that has entries goes on behind them, whatever is said here.
+    pub(crate) fn set_next(&self, topic: &str, id: u32, next: QueueOffset) {
+        self.queue_or_new(topic, id).change(|state| {
+            if !state.has_entries() {
+                state.clear(next.0);
+            }
+        });
+    }
+
+    pub(super) fn rebuilt(
+        disk: Arc<dyn Disk>,
+        dir: PathBuf,
+        making: PathBuf,
+        geometry: Geometry,
+        survey: &QueueSurvey,
+        kept: impl Fn(&ConsumeQueue, u64, u64) -> Result<Option<u64>>,
+    ) -> Result<QueueTable> {
+        let table = QueueTable::empty(disk, dir, making, geometry)?;
+        let per_segment = table.shared.files.entries_per_segment();
+        for (key, bases) in &survey.queues {
+            let segments = segments(bases, per_segment);
+            let Some(first) = segments.first().copied() else { continue };
+            let run = segments.iter().zip(first..).take_while(|(segment, n)| *segment == n).count();
+            let end = first.saturating_add(u64::try_from(run).unwrap_or(0));
+            let (from, to) = (first.saturating_mul(per_segment), end.saturating_mul(per_segment));
+            let state = State::new(segments, from, from);
+            let queue = table.queues.write().add(&table.shared, &key.0, key.1, state);
+            if let Some(next) = kept(&queue, from, to)? {
+                queue.change(|state| state.keep_front(from, next));
+            }
+        }
+        Ok(table)
+    }
+}
+
+impl ConsumeQueue {
+    /// Whether it has a file or an entry.
+    fn is_there(&self) -> bool {
+        let state = self.state.read();
+        state.has_entries() || !state.segments.is_empty()
+    }
+}
+
+/// The numbers of the files that begin at these queue offsets; those that do not begin where a file of this length
+/// can are left out.
+fn segments(bases: &[QueueOffset], per_segment: u64) -> Vec<u64> {
+    bases.iter().filter(|base| base.0 % per_segment == 0).map(|base| base.0 / per_segment).collect()
+}

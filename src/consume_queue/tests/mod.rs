@@ -1,0 +1,1 @@
+//! What a queue promises, on the simulated disk.
