@@ -8,6 +8,8 @@ mod consume_queue;
 pub mod disk;
 mod error;
 pub mod flush;
+#[cfg_attr(not(test), expect(dead_code, reason = "used by the dispatcher"))]
+mod key_index;
 mod layout;
 pub mod message;
 mod offset;

@@ -1,0 +1,45 @@
+//! The number under which a key is filed: Java's hash of `topic#key`, made without building that text (spec 4.4).
+
+/// The hash of `topic#`: it is the same for all keys of a message.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TopicHash(i32);
+
+impl TopicHash {
+    pub(super) fn of(topic: &str) -> TopicHash {
+        TopicHash(go_on(go_on(0, topic), "#"))
+    }
+
+    /// The absolute value of the hash of `topic#key`; 0 where Java has none, for −2³¹ (H29).
+    pub(super) fn key(self, key: &str) -> u32 {
+        go_on(self.0, key).checked_abs().map_or(0, i32::unsigned_abs)
+    }
+}
+
+/// `String.hashCode` over UTF-16 code units, taken up where it stood.
+fn go_on(hash: i32, text: &str) -> i32 {
+    text.encode_utf16().fold(hash, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::TopicHash;
+    use crate::message::java_hash;
+
+    #[test]
+    fn keys_hash_as_the_whole_text_does_in_java() {
+        let texts =
+            ["TopicTest", "order-1001", "标签", "😀tag", "", "C6336407D431000000000000000000AB", "a#b"];
+        for topic in texts {
+            for key in texts {
+                let whole = java_hash(&format!("{topic}#{key}"));
+                assert_eq!(TopicHash::of(topic).key(key), whole.unsigned_abs(), "{topic}#{key}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_hash_that_has_no_absolute_value_counts_as_zero() {
+        assert_eq!(java_hash("T#jllgvmc"), i32::MIN);
+        assert_eq!(TopicHash::of("T").key("jllgvmc"), 0);
+    }
+}
