@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::offset::LogOffset;
+use crate::offset::{LogOffset, QueueOffset};
 
 /// The result of everything that can fail here.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -154,7 +154,8 @@ impl Error {
 pub struct Corruption {
     /// The file that holds the bad bytes.
     pub path: PathBuf,
-    /// Where in the log (for log files), or the byte in the file (for our own small files).
+    /// Where in the log (for log files), or the byte in the file (for our own small files), or in the
+    /// queue (for consume queues: 20 times the queue offset).
     pub at: LogOffset,
     /// What is wrong.
     pub what: Damage,
@@ -230,6 +231,13 @@ pub enum Damage {
     },
     /// One of our own files does not carry its checksum.
     BadChecksum,
+    /// An entry of a consume queue points at the record of another message, or at none.
+    WrongEntry {
+        /// The entry's offset in its queue.
+        queue_offset: QueueOffset,
+        /// The place in the log that it points at.
+        points_at: LogOffset,
+    },
 }
 
 impl fmt::Display for Damage {
@@ -255,6 +263,13 @@ impl fmt::Display for Damage {
             Damage::MissingSegment => write!(f, "a segment is missing here"),
             Damage::EndsEarly { durable } => write!(f, "the log ends here, but was durable up to {durable}"),
             Damage::BadChecksum => write!(f, "checksum mismatch"),
+            Damage::WrongEntry { queue_offset, points_at } => {
+                write!(f, "the entry of queue offset {queue_offset} points at log offset {points_at}, ")?;
+                write!(
+                    f,
+                    "where its record does not stand; delete the queue's folder to have it derived again"
+                )
+            }
         }
     }
 }

@@ -24,4 +24,7 @@ pub use error::{Corruption, Damage, Error, Level, Result};
 pub use message::{Message, Record};
 pub use offset::{LogOffset, Position, QueueOffset};
 pub use recovery::{Cut, MovedBack, OnDamage, RecoveryProgress, RecoveryReport};
-pub use store::{Ack, Marks, Options, Store, Stored};
+pub use store::{
+    Ack, Batch, Bound, Fetch, Filter, Find, Marks, News, Options, Queue, RawBatch, Records, Status, Store,
+    Stored,
+};

@@ -4,6 +4,8 @@ mod ack;
 mod keeper;
 mod open;
 mod options;
+#[cfg_attr(not(test), expect(dead_code, reason = "used once the dispatcher stands"))]
+mod reader;
 mod workers;
 
 use std::cell::Cell;
@@ -29,6 +31,7 @@ pub use ack::{Ack, Stored};
 use keeper::Keeper;
 use open::{Bells, Opened};
 pub use options::Options;
+pub use reader::{Batch, Bound, Fetch, Filter, Find, News, Queue, RawBatch, Records, Status};
 
 thread_local! {
     /// The buffer that the last append of this thread encoded into: no allocation per append.

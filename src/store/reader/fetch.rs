@@ -1,0 +1,346 @@
+//! One pull from a queue: what is wanted ([`Fetch`]), and RocketMQ's answer to it ([`Batch`], [`Status`]).
+//!
+//! The order of the tests is RocketMQ's, to the entry (spec 11.1), but that an entry which cannot be read hides no
+//! other one (H16) and that what cannot be read is said.
+
+use crate::consume_queue::{ConsumeQueue, Entry};
+use crate::error::Result;
+use crate::message::Record;
+use crate::offset::QueueOffset;
+use crate::store::reader::{Bounds, Filter, Led, Queue};
+
+/// RocketMQ's limits for messages that are in memory (`maxTransferCountOnMessageInMemory`,
+/// `maxTransferBytesOnMessageInMemory`).
+const DEFAULT_COUNT: u32 = 32;
+const DEFAULT_BYTES: u64 = 256 * 1024;
+/// `maxFilterMessageSize` as entries.
+const DEFAULT_SCANNED: u32 = 800;
+/// How many entries are read together at first, and at most.
+const FIRST_ENTRIES: u32 = 40;
+const MOST_ENTRIES: u32 = 1024;
+
+/// What one pull wants: [`Queue::fetch`], [`Queue::raw`].
+///
+/// ```
+/// use sawlog::{Fetch, Filter, QueueOffset};
+///
+/// let wanted = Fetch::from(QueueOffset(7)).max_count(10).filter(Filter::tags(["paid", "sent"]));
+/// assert!(format!("{wanted:?}").contains("paid"));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Fetch {
+    /// `None`: before the start of any queue.
+    from: Option<QueueOffset>,
+    max_count: u32,
+    max_bytes: u64,
+    max_scanned: Option<u32>,
+    filter: Filter,
+}
+
+impl Fetch {
+    /// Messages from `from` on.
+    #[must_use]
+    pub fn from(from: QueueOffset) -> Fetch {
+        Fetch {
+            from: Some(from),
+            max_count: DEFAULT_COUNT,
+            max_bytes: DEFAULT_BYTES,
+            max_scanned: None,
+            filter: Filter::all(),
+        }
+    }
+
+    /// The same from the signed number of a RocketMQ pull request. A negative one is before the start.
+    #[must_use]
+    pub fn from_signed(from: i64) -> Fetch {
+        Fetch { from: u64::try_from(from).ok().map(QueueOffset), ..Fetch::from(QueueOffset(0)) }
+    }
+
+    /// The most messages. 0 counts as 1, as with RocketMQ: the first message wanted is always given. Default: 32.
+    #[must_use]
+    pub fn max_count(self, count: u32) -> Fetch {
+        Fetch { max_count: count, ..self }
+    }
+
+    /// The most bytes of records together, whole records counted; the first one is given however long it is.
+    /// Default: 256 KiB.
+    #[must_use]
+    pub fn max_bytes(self, bytes: u64) -> Fetch {
+        Fetch { max_bytes: bytes, ..self }
+    }
+
+    /// The most queue entries to look at, wanted or not, before the answer is given with what there is. 0 counts as
+    /// 1, so that every pull gets on. Default: 800, or the most messages if that is more.
+    #[must_use]
+    pub fn max_scanned(self, entries: u32) -> Fetch {
+        Fetch { max_scanned: Some(entries), ..self }
+    }
+
+    /// Which messages are wanted. Default: all.
+    #[must_use]
+    pub fn filter(self, filter: impl Into<Filter>) -> Fetch {
+        Fetch { filter: filter.into(), ..self }
+    }
+
+    pub(super) fn filter_ref(&self) -> &Filter {
+        &self.filter
+    }
+
+    fn scan_limit(&self) -> u32 {
+        self.max_scanned.unwrap_or(DEFAULT_SCANNED.max(self.max_count)).max(1)
+    }
+
+    /// Whether a further record of `len` bytes is too much for a batch that holds `count` of `bytes` together.
+    fn is_full(&self, count: u32, bytes: u64, len: u32) -> bool {
+        count > 0 && (count >= self.max_count || bytes.saturating_add(u64::from(len)) > self.max_bytes)
+    }
+}
+
+/// Why a batch is as it is: RocketMQ's `GetMessageStatus`, and what its broker answers to the pull (spec 11.1).
+///
+/// `OFFSET_FOUND_NULL` has no counterpart: a queue file that is gone or cannot be read is an error, which names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Status {
+    /// Messages are here (`FOUND`). A broker answers with them.
+    Found,
+    /// Messages were looked at, the filter wanted none (`NO_MATCHED_MESSAGE`). A broker lets the client ask again at
+    /// once, from [`Batch::next`].
+    NoMatch,
+    /// The offset is the end of the queue (`OFFSET_OVERFLOW_ONE`). A broker lets the client wait for news.
+    AtEnd,
+    /// The offset is beyond the end (`OFFSET_OVERFLOW_BADLY`); `next` is the end. A broker answers "offset moved".
+    BeyondEnd,
+    /// The offset is before the first message (`OFFSET_TOO_SMALL`); `next` is the first one's. A broker answers
+    /// "offset moved".
+    BeforeStart,
+    /// The queue never had a message (`NO_MESSAGE_IN_QUEUE`); `next` is 0. Also for a queue that does not exist, as
+    /// RocketMQ makes one to look at (spec H42). A broker lets the client wait if it asked for 0, and answers
+    /// "offset moved" if not.
+    Empty,
+    /// Entries were looked at, whose messages retention has removed (`MESSAGE_WAS_REMOVING`), or which never had one.
+    /// A broker lets the client ask again at once, from [`Batch::next`].
+    Removed,
+}
+
+/// What one pull found; see [`Queue::fetch`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Batch {
+    /// Why it is as it is.
+    pub status: Status,
+    /// The messages, in order. Their bodies are slices of the log and hold its segment alive.
+    pub records: Vec<Record>,
+    /// The offset to ask for next: behind the last entry that was looked at, wanted or not.
+    pub next: QueueOffset,
+    /// The first offset that the queue has.
+    pub min: QueueOffset,
+    /// The queue's end.
+    pub max: QueueOffset,
+    /// What the records measure together, in bytes.
+    pub bytes: u64,
+    /// How many entries were looked at.
+    pub scanned: u32,
+}
+
+/// An answer without its messages.
+pub(super) struct Answer {
+    pub(super) status: Status,
+    pub(super) next: QueueOffset,
+    pub(super) bounds: Bounds,
+    pub(super) count: u32,
+    pub(super) bytes: u64,
+    pub(super) scanned: u32,
+}
+
+/// What became of an entry that was looked at.
+pub(super) enum Verdict {
+    Taken,
+    Unwanted,
+    Gone,
+}
+
+pub(super) fn fetch(queue: &Queue, wanted: &Fetch) -> Result<Batch> {
+    let mut records = Vec::new();
+    let answer = scan(queue, wanted, |files, at, entry| {
+        Ok(match queue.record(files, at, entry)? {
+            Led::Gone => Verdict::Gone,
+            Led::Here(record) if !wanted.filter.wants(&record) => Verdict::Unwanted,
+            Led::Here(record) => {
+                records.push(record);
+                Verdict::Taken
+            }
+        })
+    })?;
+    let Answer { status, next, bounds: Bounds { min, max }, bytes, scanned, .. } = answer;
+    Ok(Batch { status, records, next, min, max, bytes, scanned })
+}
+
+/// Looks at entries as RocketMQ does, and has `look` take the records.
+pub(super) fn scan(
+    queue: &Queue,
+    wanted: &Fetch,
+    mut look: impl FnMut(&ConsumeQueue, QueueOffset, Entry) -> Result<Verdict>,
+) -> Result<Answer> {
+    loop {
+        let bounds = queue.bounds()?;
+        let from = match judge(wanted.from, bounds) {
+            Ok(from) => from,
+            Err((status, next)) => return Ok(nothing(status, next, bounds)),
+        };
+        let Some(files) = queue.files() else { return Ok(nothing(Status::Empty, from, bounds)) };
+        let answer = Pull::new(files, wanted, bounds, from).run(&mut look)?;
+        // Not one entry, though the offset was in the queue: its front was removed since. What stands there now?
+        if answer.scanned > 0 {
+            return Ok(answer);
+        }
+    }
+}
+
+/// The tests before the first entry is looked at: the offset to begin with, or the answer and where to go on.
+fn judge(
+    from: Option<QueueOffset>,
+    bounds: Bounds,
+) -> std::result::Result<QueueOffset, (Status, QueueOffset)> {
+    let Bounds { min, max } = bounds;
+    match from {
+        _ if max == QueueOffset(0) => Err((Status::Empty, QueueOffset(0))),
+        None => Err((Status::BeforeStart, min)),
+        Some(from) if from < min => Err((Status::BeforeStart, min)),
+        Some(from) if from == max => Err((Status::AtEnd, from)),
+        Some(from) if from > max => Err((Status::BeyondEnd, max)),
+        Some(from) => Ok(from),
+    }
+}
+
+fn nothing(status: Status, next: QueueOffset, bounds: Bounds) -> Answer {
+    Answer { status, next, bounds, count: 0, bytes: 0, scanned: 0 }
+}
+
+/// One walk over the entries of one queue file: RocketMQ reads one a pull (`travelCqFileNumWhenGetMessage`).
+struct Pull<'a> {
+    files: &'a ConsumeQueue,
+    wanted: &'a Fetch,
+    answer: Answer,
+}
+
+impl Pull<'_> {
+    fn new<'a>(files: &'a ConsumeQueue, wanted: &'a Fetch, bounds: Bounds, from: QueueOffset) -> Pull<'a> {
+        Pull { files, wanted, answer: nothing(Status::NoMatch, from, bounds) }
+    }
+
+    fn run(
+        mut self,
+        look: &mut impl FnMut(&ConsumeQueue, QueueOffset, Entry) -> Result<Verdict>,
+    ) -> Result<Answer> {
+        let file = self.files.segment_of(self.answer.next);
+        // A batch of the size asked for is read at once; who filters goes on in longer steps.
+        let mut together = self.wanted.max_count.clamp(FIRST_ENTRIES, MOST_ENTRIES);
+        loop {
+            let from = self.answer.next;
+            let left = self.wanted.scan_limit().saturating_sub(self.answer.scanned);
+            let in_queue = self.answer.bounds.max.0.saturating_sub(from.0);
+            let most = u64::from(left.min(together)).min(in_queue);
+            if most == 0 || (self.answer.scanned > 0 && self.files.segment_of(from) != file) {
+                return Ok(self.answer);
+            }
+            let entries = match self.files.read(from, usize::try_from(most).unwrap_or(usize::MAX)) {
+                Ok(entries) if entries.is_empty() => return Ok(self.answer),
+                // Said by the next pull, which begins here.
+                Err(_) if self.answer.scanned > 0 => return Ok(self.answer),
+                entries => entries?,
+            };
+            for entry in entries {
+                match self.step(entry, look) {
+                    Ok(true) => {}
+                    Err(error) if self.answer.scanned == 0 => return Err(error),
+                    Ok(false) | Err(_) => return Ok(self.answer),
+                }
+            }
+            together = MOST_ENTRIES;
+        }
+    }
+
+    /// Looks at one entry; `false` if it is too much for this batch.
+    fn step(
+        &mut self,
+        entry: Option<Entry>,
+        look: &mut impl FnMut(&ConsumeQueue, QueueOffset, Entry) -> Result<Verdict>,
+    ) -> Result<bool> {
+        let answer = &mut self.answer;
+        let verdict = match entry {
+            None => Verdict::Gone,
+            // Before the filter is asked: a long message that nobody wants ends a batch, too.
+            Some(entry) if self.wanted.is_full(answer.count, answer.bytes, entry.len) => return Ok(false),
+            Some(entry) if !self.wanted.filter.wants_code(entry.tag) => Verdict::Unwanted,
+            Some(entry) => {
+                let verdict = look(self.files, answer.next, entry)?;
+                if matches!(verdict, Verdict::Taken) {
+                    answer.count = answer.count.saturating_add(1);
+                    answer.bytes = answer.bytes.saturating_add(u64::from(entry.len));
+                }
+                verdict
+            }
+        };
+        answer.status = match verdict {
+            _ if answer.count > 0 => Status::Found,
+            Verdict::Gone => Status::Removed,
+            Verdict::Taken | Verdict::Unwanted => Status::NoMatch,
+        };
+        answer.scanned = answer.scanned.saturating_add(1);
+        answer.next = answer.next.next();
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bounds(min: u64, max: u64) -> Bounds {
+        Bounds { min: QueueOffset(min), max: QueueOffset(max) }
+    }
+
+    #[test]
+    fn offsets_outside_of_the_queue_are_answered_as_rocketmq_does() {
+        let ask = |from: u64, bounds| judge(Some(QueueOffset(from)), bounds);
+        assert_eq!(ask(0, bounds(0, 0)), Err((Status::Empty, QueueOffset(0))));
+        assert_eq!(ask(9, bounds(0, 0)), Err((Status::Empty, QueueOffset(0))));
+        assert_eq!(judge(None, bounds(0, 0)), Err((Status::Empty, QueueOffset(0))));
+        assert_eq!(judge(None, bounds(0, 5)), Err((Status::BeforeStart, QueueOffset(0))));
+        assert_eq!(ask(2, bounds(3, 5)), Err((Status::BeforeStart, QueueOffset(3))));
+        assert_eq!(ask(3, bounds(3, 5)), Ok(QueueOffset(3)));
+        assert_eq!(ask(4, bounds(3, 5)), Ok(QueueOffset(4)));
+        assert_eq!(ask(5, bounds(3, 5)), Err((Status::AtEnd, QueueOffset(5))));
+        assert_eq!(ask(6, bounds(3, 5)), Err((Status::BeyondEnd, QueueOffset(5))));
+        // All removed, the numbering kept.
+        assert_eq!(ask(4, bounds(5, 5)), Err((Status::BeforeStart, QueueOffset(5))));
+        assert_eq!(ask(5, bounds(5, 5)), Err((Status::AtEnd, QueueOffset(5))));
+    }
+
+    #[test]
+    fn a_batch_is_full_by_count_or_bytes_but_never_empty() {
+        let wanted = Fetch::from(QueueOffset(0)).max_count(2).max_bytes(100);
+        assert!(!wanted.is_full(0, 0, u32::MAX), "the first is given however long");
+        assert!(!wanted.is_full(1, 60, 40));
+        assert!(wanted.is_full(1, 60, 41));
+        assert!(wanted.is_full(2, 2, 1));
+        let none = Fetch::from(QueueOffset(0)).max_count(0).max_bytes(0);
+        assert!(!none.is_full(0, 0, 1) && none.is_full(1, 1, 1));
+    }
+
+    #[test]
+    fn at_least_one_entry_is_looked_at_and_as_many_as_messages_are_wanted() {
+        let wanted = Fetch::from(QueueOffset(0));
+        assert_eq!(wanted.scan_limit(), 800);
+        assert_eq!(wanted.clone().max_count(5000).scan_limit(), 5000);
+        assert_eq!(wanted.clone().max_count(5000).max_scanned(7).scan_limit(), 7);
+        assert_eq!(wanted.max_scanned(0).scan_limit(), 1);
+    }
+
+    #[test]
+    fn a_negative_offset_is_before_the_start() {
+        assert_eq!(Fetch::from_signed(-1).from, None);
+        assert_eq!(Fetch::from_signed(7).from, Some(QueueOffset(7)));
+    }
+}

@@ -1,0 +1,94 @@
+//! [`Records`]: the messages of a queue one after the other.
+
+use std::vec;
+
+use crate::consume_queue::Entry;
+use crate::error::{Error, Result};
+use crate::message::Record;
+use crate::offset::QueueOffset;
+use crate::store::reader::{Led, Queue};
+
+/// How many entries are read together: few at first, for whoever wants one message, then a page of the file and more.
+const FIRST_ENTRIES: usize = 16;
+const MOST_ENTRIES: usize = 512;
+
+/// Messages of a queue in order, from a place on; see [`Queue::read_from`].
+#[derive(Debug)]
+pub struct Records {
+    queue: Queue,
+    /// The offset of the next entry, of those at hand or to be read.
+    at: QueueOffset,
+    at_hand: vec::IntoIter<Option<Entry>>,
+    together: usize,
+    began: bool,
+    ended: Option<Error>,
+}
+
+impl Records {
+    pub(super) fn new(queue: Queue, from: QueueOffset) -> Records {
+        let at_hand = Vec::new().into_iter();
+        Records { queue, at: from, at_hand, together: FIRST_ENTRIES, began: false, ended: None }
+    }
+
+    /// The queue that is read.
+    #[must_use]
+    pub fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    /// The offset to go on with: what to keep if reading is to be taken up again later, and, at the end, what to give
+    /// to [`Queue::wait`].
+    #[must_use]
+    pub fn position(&self) -> QueueOffset {
+        self.at
+    }
+
+    /// The next entry, or `None` at the end.
+    fn entry(&mut self) -> Result<Option<(QueueOffset, Option<Entry>)>> {
+        if self.at_hand.len() == 0 {
+            let bounds = self.queue.bounds()?;
+            let inside = bounds.min <= self.at && self.at <= bounds.max;
+            if !std::mem::replace(&mut self.began, true) && !inside {
+                return Err(bounds.out_of_range(self.at));
+            }
+            let Some(files) = self.queue.files().filter(|_| self.at < bounds.max) else { return Ok(None) };
+            let left = usize::try_from(bounds.max.0.saturating_sub(self.at.0)).unwrap_or(usize::MAX);
+            self.at_hand = files.read(self.at, left.min(self.together))?.into_iter();
+            self.together = self.together.saturating_mul(2).min(MOST_ENTRIES);
+        }
+        let Some(entry) = self.at_hand.next() else { return Ok(None) };
+        let at = self.at;
+        self.at = at.next();
+        Ok(Some((at, entry)))
+    }
+
+    fn read(&mut self) -> Result<Option<Record>> {
+        while let Some((at, entry)) = self.entry()? {
+            let (Some(entry), Some(files)) = (entry, self.queue.files()) else { continue };
+            return match self.queue.record(files, at, entry)? {
+                Led::Here(record) => Ok(Some(record)),
+                Led::Gone => Err(self.queue.bounds()?.out_of_range(at)),
+            };
+        }
+        Ok(None)
+    }
+}
+
+/// Ends at the queue's end, and goes on from there when called again after news. An error stays: every later call
+/// answers with the same one.
+impl Iterator for Records {
+    type Item = Result<Record>;
+
+    fn next(&mut self) -> Option<Result<Record>> {
+        if let Some(error) = &self.ended {
+            return Some(Err(error.clone()));
+        }
+        match self.read() {
+            Ok(record) => record.map(Ok),
+            Err(error) => {
+                self.ended = Some(error.clone());
+                Some(Err(error))
+            }
+        }
+    }
+}
