@@ -43,6 +43,12 @@ impl Records {
         self.at
     }
 
+    /// The same reader over another log: what retention does to a reader that is under way.
+    #[cfg(test)]
+    pub(super) fn go_on_in(&mut self, queue: Queue) {
+        self.queue = queue;
+    }
+
     /// The next entry, or `None` at the end.
     fn entry(&mut self) -> Result<Option<(QueueOffset, Option<Entry>)>> {
         if self.at_hand.len() == 0 {
