@@ -4,6 +4,8 @@ mod checkpoint;
 pub mod clock;
 mod commit_log;
 pub mod disk;
+#[expect(dead_code, reason = "used by the dispatcher")]
+mod dispatch;
 mod error;
 pub mod flush;
 mod layout;
@@ -16,6 +18,7 @@ mod sync;
 mod worker;
 
 pub use commit_log::{Raw, Scan};
+pub use dispatch::DelayLevels;
 pub use error::{Corruption, Damage, Error, Level, Result};
 pub use message::{Message, Record};
 pub use offset::{LogOffset, Position, QueueOffset};
