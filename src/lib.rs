@@ -6,6 +6,8 @@ mod commit_log;
 #[expect(dead_code, reason = "used by the dispatcher")]
 mod consume_queue;
 pub mod disk;
+#[expect(dead_code, reason = "used by the dispatcher")]
+mod dispatch;
 mod error;
 pub mod flush;
 #[cfg_attr(not(test), expect(dead_code, reason = "used by the dispatcher"))]
@@ -20,6 +22,7 @@ mod sync;
 mod worker;
 
 pub use commit_log::{Raw, Scan};
+pub use dispatch::DelayLevels;
 pub use error::{Corruption, Damage, Error, Level, Result};
 pub use message::{Message, Record};
 pub use offset::{LogOffset, Position, QueueOffset};

@@ -119,17 +119,16 @@ impl Header {
     /// Entry 1 tells its time relative to what the file inherited (spec 4.2), but its true time is the file's begin.
     pub(super) fn times(&self, number: u32, seconds: u32) -> (i64, i64) {
         let begin = self.begin_time.0;
+        let from = begin.saturating_add(i64::from(seconds).saturating_mul(1000));
         match (number, seconds) {
             (1, _) => (begin, begin),
-            // Nothing was counted, or nothing more could be.
+            // Nothing was counted.
             _ if begin <= 0 => (i64::MIN, i64::MAX),
-            (_, most) if most >= i32::MAX.unsigned_abs() => (begin, i64::MAX),
+            // More could not be counted.
+            (_, most) if most >= i32::MAX.unsigned_abs() => (from, i64::MAX),
             // All that was stored before the begin has 0, too.
-            (_, 0) => (i64::MIN, begin.saturating_add(999)),
-            _ => {
-                let from = begin.saturating_add(i64::from(seconds).saturating_mul(1000));
-                (from, from.saturating_add(999))
-            }
+            (_, 0) => (i64::MIN, from.saturating_add(999)),
+            _ => (from, from.saturating_add(999)),
         }
     }
 

@@ -34,8 +34,8 @@ impl Derivable<'_> {
 pub fn derivable(properties: &[u8]) -> Derivable<'_> {
     let mut found = Values::default();
     let (words, rest) = properties.as_chunks::<8>();
-    let mut from = 0;
-    for (word, at) in words.iter().zip((0..).step_by(8)) {
+    let (mut from, mut at) = (0, 0);
+    for word in words {
         let mut ends = pair_ends(u64::from_be_bytes(*word));
         while ends != 0 {
             let bit = ends.leading_zeros();
@@ -44,6 +44,7 @@ pub fn derivable(properties: &[u8]) -> Derivable<'_> {
             found.take(properties.get(from..end).unwrap_or_default());
             from = end + 1;
         }
+        at += 8;
     }
     for (_, end) in rest.iter().zip(words.len() * 8..).filter(|(byte, _)| **byte == PAIR_END) {
         found.take(properties.get(from..end).unwrap_or_default());
