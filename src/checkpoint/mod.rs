@@ -9,14 +9,15 @@
 //! All numbers are big-endian; every file is byte by byte in FORMAT.md.
 
 mod fields;
+mod java;
 mod mark;
 mod queues;
 mod ranges;
 mod whole_file;
 
+pub(crate) use java::JavaCheckpoint;
 pub(crate) use mark::{Mark, MarkFile, State, WriterId};
 pub(crate) use queues::Snapshot;
-#[expect(unused_imports, reason = "used by the dispatcher")]
 pub(crate) use queues::{IndexFileMark, IndexMark, QueueMark};
 pub(crate) use ranges::Ranges;
 
