@@ -4,7 +4,7 @@ mod checkpoint;
 pub mod clock;
 mod commit_log;
 pub mod disk;
-#[expect(dead_code, reason = "used by the dispatcher")]
+#[cfg_attr(not(test), expect(dead_code, reason = "used by the dispatcher"))]
 mod dispatch;
 mod error;
 pub mod flush;

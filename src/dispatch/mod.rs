@@ -3,5 +3,3 @@
 mod delay;
 
 pub use delay::DelayLevels;
-#[expect(unused_imports, reason = "used by the dispatcher")]
-pub(crate) use delay::{DELAY_TOPIC, delay_level};
