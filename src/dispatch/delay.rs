@@ -1,6 +1,7 @@
 //! Delay levels: when a message that was put aside is due.
 //!
-//! A broker keeps a message that is to be delivered later in a topic of its own, with a level in its property `DELAY`. The entry of its queue then carries the delivery time where others carry the hash of the tag (spec 3.3),
+//! A broker keeps a message that is to be delivered later in a topic of its own, with a level in its property
+//! `DELAY`. The entry of its queue then carries the delivery time where others carry the hash of the tag (spec 3.3),
 //! so that whoever delivers need not read the log to wait.
 
 use std::str::FromStr;

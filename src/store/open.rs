@@ -92,6 +92,7 @@ pub(super) fn open(root: &Path, options: &Options, bells: Bells) -> Result<Opene
 
 /// Touches nothing.
 fn look(disk: &Arc<dyn Disk>, layout: &Layout, options: &Options) -> Result<Looked> {
+    recovery::refuse_unreadable_kinds(&**disk, layout)?;
     let dir = layout.commit_log();
     let survey = Survey::of(&**disk, &dir)?;
     let before = Before::read(&**disk, layout, options.on_damage)?;
