@@ -6,6 +6,7 @@
 mod apply;
 mod before;
 mod judge;
+mod kinds;
 mod plan;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use crate::offset::{LogOffset, QueueOffset};
 
 pub(crate) use apply::apply;
 pub(crate) use before::{Before, abort_text};
+pub(crate) use kinds::refuse_unreadable_kinds;
 pub(crate) use plan::{Plan, Scope, plan};
 
 /// What opening does when the log is damaged: bad bytes below what was once durable, or with good records behind

@@ -111,6 +111,7 @@ fn failure_hook(keeper: &Arc<Keeper>, follower: &Arc<OnceLock<Weak<Dispatcher>>>
 
 /// Touches nothing.
 fn look(disk: &Arc<dyn Disk>, layout: &Layout, options: &Options) -> Result<Looked> {
+    recovery::refuse_unreadable_kinds(&**disk, layout)?;
     let dir = layout.commit_log();
     let survey = Survey::of(&**disk, &dir)?;
     let before = Before::read(&**disk, layout, options.on_damage)?;
