@@ -44,6 +44,22 @@ impl Layout {
         self.root.join("consumequeue")
     }
 
+    /// RocketMQ's key index files.
+    pub(crate) fn index(&self) -> PathBuf {
+        self.root.join("index")
+    }
+
+    /// Where queue and index files are made before they get their names.
+    pub(crate) fn making_derived(&self) -> PathBuf {
+        self.own().join("making")
+    }
+
+    /// Where files are put that stand among queues or index files and are none of ours; `again` numbers further ones
+    /// of one name.
+    pub(crate) fn aside(&self, name: &str, again: u32) -> PathBuf {
+        self.own().join("aside").join(if again == 0 { name.to_owned() } else { format!("{name}.{again}") })
+    }
+
     /// Our own folder; RocketMQ looks at none of it.
     pub(crate) fn own(&self) -> PathBuf {
         self.root.join("sawlog")
@@ -65,6 +81,11 @@ pub(crate) fn making(segments: &Path) -> PathBuf {
 /// A segment's file name: the offset of its first byte in twenty digits (spec 1.2).
 pub(crate) fn segment_name(base: LogOffset) -> String {
     format!("{:020}", base.0)
+}
+
+/// A key index file's name: the moment of its creation in seventeen digits (spec 1.3).
+pub(crate) fn index_name(moment: u64) -> String {
+    format!("{moment:017}")
 }
 
 /// The offset that a segment's file name stands for; `None` if it is no segment's name.

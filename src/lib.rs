@@ -3,14 +3,11 @@
 mod checkpoint;
 pub mod clock;
 mod commit_log;
-#[expect(dead_code, reason = "used by the dispatcher")]
 mod consume_queue;
 pub mod disk;
-#[expect(dead_code, reason = "used by the dispatcher")]
 mod dispatch;
 mod error;
 pub mod flush;
-#[cfg_attr(not(test), expect(dead_code, reason = "used by the dispatcher"))]
 mod key_index;
 mod layout;
 pub mod message;

@@ -45,8 +45,8 @@ const HAS_INDEX: u32 = 2;
 const SEALED: u32 = 1;
 /// The content ends before what it says it holds.
 const CUT: Fault = Fault::Damaged(Damage::Cut);
-/// The highest name of an index file: seventeen digits (spec 1.3).
-const MOST_NAME: u64 = 99_999_999_999_999_999;
+/// The highest name of an index file: Java parses it as a signed number (spec 1.3).
+const MOST_NAME: u64 = i64::MAX.unsigned_abs();
 
 /// What is derived from every record before one place of the log, and durable.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -73,7 +73,8 @@ pub(crate) struct Snapshot {
 /// One queue, as far as it is derived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct QueueMark {
-    /// The offset of the first message whose entry is there; `next` if none is. Never above `next`.
+    /// The offset with which its first file begins, whether an entry or a blank stands there; `next` if it has no
+    /// file. Never above `next`.
     pub(crate) first: QueueOffset,
     /// The offset that the queue's next message gets. At most 2⁶³ − 1.
     pub(crate) next: QueueOffset,
@@ -93,7 +94,7 @@ pub(crate) struct IndexMark {
 /// One file of the key index: what its header says, or will say when it is written (spec 4.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct IndexFileMark {
-    /// Its name as a number, at most seventeen digits (spec 1.3).
+    /// Its name as a number: seventeen digits, and never above 2⁶³ − 1 (spec 1.3).
     pub(crate) name: u64,
     /// The number that its next entry gets: 1 in a file without any, the index's `entries` in a full one.
     pub(crate) next_entry: u32,

@@ -317,6 +317,9 @@ impl CommitLog {
         self.accept(tail.end);
         if self.way() == Way::Direct {
             self.put_off(self.written().advance(tail.end));
+            if self.setup.readers_see == Level::Written {
+                self.setup.follower.ring_if_idle();
+            }
         }
     }
 }

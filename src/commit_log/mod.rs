@@ -37,12 +37,17 @@ pub(crate) enum Way {
     Staged,
 }
 
+/// Told why the log failed; gives back wakers that are due.
+pub(crate) type OnFailure = Box<dyn Fn(&Error) -> Vec<Waker> + Send + Sync>;
+
 /// What the log is given at its start.
 pub(crate) struct Setup {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) flusher: Arc<Bell>,
     pub(crate) janitor: Arc<Bell>,
     pub(crate) keeper: Arc<Bell>,
+    /// Who follows the visible mark.
+    pub(crate) follower: Arc<Bell>,
     pub(crate) way: Way,
     /// The most bytes that may be accepted and not flushed; it makes rot provable (promises rule 2).
     pub(crate) window_bytes: u64,
@@ -51,8 +56,9 @@ pub(crate) struct Setup {
     pub(crate) verify_on_read: bool,
     /// Parts `[from, to)` of the log, ascending, in which every record must carry a record checksum.
     pub(crate) ours: Vec<(LogOffset, LogOffset)>,
-    /// Called once, when the log fails.
-    pub(crate) on_failure: Box<dyn Fn() + Send + Sync>,
+    /// Called once, when the log fails or is closed for good; gives back the wakers of those who wait for what
+    /// follows the log.
+    pub(crate) on_failure: OnFailure,
 }
 
 /// Where the log ends and what it has counted, as recovery found it.
@@ -210,8 +216,8 @@ impl CommitLog {
             cause.latched()
         });
         let error = error.clone();
-        if first && !matches!(error, Error::Closed) {
-            (self.setup.on_failure)();
+        if first {
+            self.put_off((self.setup.on_failure)(&error));
         }
         self.put_off(self.written.fail(error.clone()));
         self.put_off(self.flushed.fail(error.clone()));
@@ -251,12 +257,6 @@ impl CommitLog {
     /// Refuses appends from now on; what was taken can still be flushed.
     pub(crate) fn close(&self) {
         self.tail.lock().close();
-    }
-
-    /// A copy of the table of next queue offsets, and the offset up to which it holds.
-    pub(crate) fn queue_offsets(&self) -> (LogOffset, QueueOffsets) {
-        let tail = self.tail.lock();
-        (tail.end(), tail.queues.clone())
     }
 
     /// Flushes in the caller's thread if nobody is flushing: a lone producer needs no hand-over, which would cost a
@@ -323,6 +323,7 @@ impl CommitLog {
                 self.put_off(self.flushed.advance(to));
                 // The mark follows the flushed one, and pages ahead of the tail are protected again.
                 self.keeper().ring_if_idle();
+                self.setup.follower.ring_if_idle();
                 if self.way() == Way::Direct {
                     self.janitor().ring();
                 }

@@ -136,6 +136,11 @@ impl Scan {
         self.at
     }
 
+    /// The same under a name that no iterator has.
+    pub(crate) fn place(&self) -> LogOffset {
+        self.at
+    }
+
     /// The bytes from the scan's place on that lie in the same segment and are readable: at least `need` of them, if
     /// there are so many.
     fn look(&mut self, need: u64) -> Result<Option<Bytes>> {
@@ -162,7 +167,9 @@ impl Scan {
         Ok(Some(self.chunk.slice(skip.min(self.chunk.len())..)))
     }
 
-    fn read(&mut self) -> Result<Option<Record>> {
+    /// The bytes of the record at the scan's place, which moves behind them; `None` at the visible mark. Nothing is
+    /// checked but the length.
+    fn step(&mut self) -> Result<Option<(LogOffset, Arc<Segment>, Bytes)>> {
         loop {
             let Some(head) = self.look(HEAD_BYTES as u64)? else { return Ok(None) };
             let Some(segment) = self.segment.clone() else { return Ok(None) };
@@ -179,10 +186,33 @@ impl Scan {
             if bytes.len() < len {
                 return Err(corrupt(Damage::Cut));
             }
-            let record = message::decode(at, bytes.slice(..len), self.log.verify_at(at)).map_err(corrupt)?;
-            self.at = record.position.end();
-            return Ok(Some(record));
+            self.at = at.plus(len as u64);
+            return Ok(Some((at, segment, bytes.slice(..len))));
         }
+    }
+
+    fn read(&mut self) -> Result<Option<Record>> {
+        let Some((at, segment, bytes)) = self.step()? else { return Ok(None) };
+        let verify = self.log.verify_at(at);
+        message::decode(at, bytes, verify).map(Some).map_err(|what| {
+            self.at = at;
+            Error::Corrupt(Corruption { path: segment.path().clone(), at, what })
+        })
+    }
+
+    /// Shows the next record to `each`, with the structure alone checked: for what follows the log and was written
+    /// by this process or checked by recovery. `None` at the visible mark.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if no record stands there; [`Error::Io`].
+    pub(crate) fn follow<R>(
+        &mut self,
+        each: impl FnOnce(LogOffset, &message::Head<'_>) -> R,
+    ) -> Result<Option<R>> {
+        let Some((at, segment, bytes)) = self.step()? else { return Ok(None) };
+        let corrupt = |what| Error::Corrupt(Corruption { path: segment.path().clone(), at, what });
+        let head = message::check(at, &bytes, Verify::Structure).map_err(corrupt)?;
+        Ok(Some(each(at, &head)))
     }
 }
 

@@ -89,6 +89,12 @@ impl ConsumeQueue {
         QueueOffset(self.state.read().next())
     }
 
+    /// [`ConsumeQueue::max`], and the log offset behind the newest record put since the table was opened.
+    pub(crate) fn end(&self) -> (QueueOffset, LogOffset) {
+        let state = self.state.read();
+        (QueueOffset(state.next()), state.newest())
+    }
+
     /// The first entry that points at or above the log's first record; [`ConsumeQueue::max`] if there is none. Blanks
     /// never count (spec 3.5, H12). Found by binary search when first asked for, and again when `log_first` has moved.
     ///

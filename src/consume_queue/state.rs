@@ -91,6 +91,11 @@ impl State {
         self.first
     }
 
+    /// Behind the newest record that was put.
+    pub(super) fn newest(&self) -> LogOffset {
+        self.newest
+    }
+
     pub(super) fn next(&self) -> u64 {
         self.written.saturating_add(count(self.pending.len()))
     }

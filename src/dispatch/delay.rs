@@ -1,6 +1,6 @@
 //! Delay levels: when a message that was put aside is due.
 //!
-//! A broker keeps a message that is to be delivered later in the topic [`DELAY_TOPIC`], with a level in its property
+//! A broker keeps a message that is to be delivered later in a topic of its own, with a level in its property
 //! `DELAY`. The entry of its queue then carries the delivery time where others carry the hash of the tag (spec 3.3),
 //! so that whoever delivers need not read the log to wait.
 
@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 
 /// The topic of messages that wait for their time (spec 3.3).
-pub(crate) const DELAY_TOPIC: &str = "SCHEDULE_TOPIC_XXXX";
+const DELAY_TOPIC: &str = "SCHEDULE_TOPIC_XXXX";
 /// The delay of a level that the table does not have (spec 3.3).
 const MISSING_MS: i64 = 1000;
 const DEFAULT: [u64; 18] =
@@ -55,9 +55,16 @@ impl DelayLevels {
         DelayLevels { delays_ms: delays.into_iter().map(ms).collect() }
     }
 
+    /// What a queue entry carries in place of the tag's hash, if its record waits for its time: the time at which it is
+    /// due. `delay` is the text of the record's property `DELAY` (spec 3.3).
+    pub(crate) fn due(&self, topic: &str, delay: Option<&str>, stored: Timestamp) -> Option<Timestamp> {
+        let level = delay.filter(|_| topic == DELAY_TOPIC).and_then(delay_level)?;
+        Some(self.deliver_at(level, stored))
+    }
+
     /// When a message of this level that was stored at `stored` is due: a level above the highest counts as the
-    /// highest, one that is not in the table is due after a second (spec 3.3). Ask for levels of [`delay_level`]
-    /// alone: others carry no time.
+    /// highest, one that is not in the table is due after a second (spec 3.3). For levels above 0:
+    /// a message of another one does not wait.
     pub(crate) fn deliver_at(&self, level: i64, stored: Timestamp) -> Timestamp {
         let highest = i64::try_from(self.delays_ms.len()).unwrap_or(i64::MAX);
         let index = usize::try_from(level.min(highest)).ok().and_then(|level| level.checked_sub(1));
@@ -69,7 +76,7 @@ impl DelayLevels {
 /// The level in a property `DELAY`, if it puts the message off: a decimal number of 32 bits above 0 (spec 3.3). A
 /// text that is no number is no level: a message is queued under its tag then, and not lost for what one property
 /// says.
-pub(crate) fn delay_level(text: &str) -> Option<i64> {
+fn delay_level(text: &str) -> Option<i64> {
     text.parse::<i32>().ok().filter(|level| *level > 0).map(i64::from)
 }
 
@@ -129,6 +136,21 @@ mod tests {
     fn level_three_is_due_when_the_worked_example_says() {
         let due = DelayLevels::default().deliver_at(3, STORED);
         assert_eq!(due.0.to_be_bytes(), [0, 0, 1, 0x8B, 0xCF, 0xE5, 0x8F, 0x8B]);
+        assert_eq!(DelayLevels::default().due("SCHEDULE_TOPIC_XXXX", Some("3"), STORED), Some(due));
+    }
+
+    #[test]
+    fn only_a_level_in_the_topic_of_waiting_messages_puts_a_message_off() {
+        let levels = DelayLevels::default();
+        for (topic, delay) in [
+            ("orders", Some("3")),
+            ("SCHEDULE_TOPIC_XXXX", None),
+            ("SCHEDULE_TOPIC_XXXX", Some("0")),
+            ("SCHEDULE_TOPIC_XXXX", Some("soon")),
+            ("schedule_topic_xxxx", Some("3")),
+        ] {
+            assert_eq!(levels.due(topic, delay, STORED), None, "{topic} {delay:?}");
+        }
     }
 
     #[test]

@@ -1,7 +1,234 @@
-//! What follows the log and derives from it.
+//! Follows the log and derives from it the consume queues and the key index (RocketMQ: reput).
+//!
+//! Derived data is derived once: after a restart this is the live dispatcher, starting at an earlier place. It follows
+//! the visible mark; what it has derived lies in memory, where readers find it, until a sync covers the record and the
+//! entries may go to files.
 
 mod delay;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Waker;
+
+use crate::clock::{Clock, Timestamp};
+use crate::commit_log::{CommitLog, Scan};
+use crate::consume_queue::{Entry, Known, Put, QueueTable};
+use crate::error::{Error, Result};
+use crate::flush::Watermark;
+use crate::key_index::{KeyIndex, KnownFile};
+use crate::message::{self, Head, Transaction};
+use crate::offset::LogOffset;
+use crate::sync::{Mutex, RwLock};
+
 pub use delay::DelayLevels;
-#[expect(unused_imports, reason = "used by the dispatcher")]
-pub(crate) use delay::{DELAY_TOPIC, delay_level};
+use delay::{DELAY_TOPIC, delay_level};
+
+/// How many records are derived between two looks at what memory holds, while a store is being opened.
+const STEP_RECORDS: usize = 16 * 1024;
+
+/// What is derived from the log, and the only place where it is made.
+#[derive(Debug)]
+pub(crate) struct Derived {
+    pub(crate) queues: Arc<QueueTable>,
+    /// `None`: the key index is switched off.
+    pub(crate) keys: Option<Arc<KeyIndex>>,
+    delay: DelayLevels,
+    clock: Arc<dyn Clock>,
+    /// Topics whose records below a place are neither queued nor indexed.
+    dropped: RwLock<BTreeMap<Vec<u8>, LogOffset>>,
+    odd: [AtomicU64; 3],
+}
+
+/// How often a record did not stand where its queue went on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Odd {
+    /// A record with a queue offset that an earlier record has: the later one stands in the queue.
+    pub(crate) replaced: u64,
+    /// Queue offsets without a record.
+    pub(crate) missing: u64,
+    /// Records that no queue can hold at the offset that they name.
+    pub(crate) refused: u64,
+}
+
+impl Derived {
+    pub(crate) fn new(
+        queues: Arc<QueueTable>,
+        keys: Option<Arc<KeyIndex>>,
+        delay: DelayLevels,
+        clock: Arc<dyn Clock>,
+        dropped: BTreeMap<Vec<u8>, LogOffset>,
+    ) -> Derived {
+        let odd = Default::default();
+        Derived { queues, keys, delay, clock, dropped: RwLock::new(dropped), odd }
+    }
+
+    /// Derives one record's queue entry and index entries. Touches memory alone.
+    fn apply(&self, at: LogOffset, head: &Head<'_>, now: Timestamp) {
+        if self.is_dropped(head.topic, at) {
+            return;
+        }
+        let derivable = message::derivable(head.properties);
+        if head.sys_flags.is_queued() {
+            let tag = self.tag(head, &derivable);
+            let entry = Entry { at, len: head.len, tag };
+            let (odd, count) = match self.queues.put(head.topic, head.queue_id, head.queue_offset, entry) {
+                Put::Appended => (None, 0),
+                Put::Replaced => (self.odd.first(), 1),
+                Put::Gap(missing) => (self.odd.get(1), missing),
+                Put::Refused(_) => (self.odd.get(2), 1),
+            };
+            odd.map(|odd| odd.fetch_add(count, Ordering::Relaxed));
+        }
+        if let Some(keys) = &self.keys {
+            // A message that was rolled back is not found by its keys; a half one is (spec 4.6).
+            let is_indexed = head.sys_flags.transaction() != Transaction::Rollback;
+            let unique = derivable.unique.as_deref().into_iter();
+            let named = derivable.keys.as_deref().into_iter().flat_map(|keys| keys.split(' '));
+            let all = unique.chain(named).filter(|key| is_indexed && !key.is_empty());
+            keys.put(at, head.stored, now, head.topic, all);
+        }
+    }
+
+    fn tag(&self, head: &Head<'_>, derivable: &message::Derivable<'_>) -> i64 {
+        let level = derivable.delay.as_deref().filter(|_| head.topic == DELAY_TOPIC);
+        match level.and_then(delay_level) {
+            Some(level) => self.delay.deliver_at(level, head.stored).0,
+            None => derivable.tag_code(),
+        }
+    }
+
+    /// Whether a record of a topic does not count, because the topic was dropped behind it.
+    pub(crate) fn is_dropped(&self, topic: &str, at: LogOffset) -> bool {
+        let dropped = self.dropped.read();
+        !dropped.is_empty() && dropped.get(topic.as_bytes()).is_some_and(|until| at < *until)
+    }
+
+    /// From now on no record of the topic below `until` counts.
+    pub(crate) fn drop_below(&self, topic: &str, until: LogOffset) {
+        self.dropped.write().insert(topic.as_bytes().to_vec(), until);
+    }
+
+    pub(crate) fn dropped(&self) -> BTreeMap<Vec<u8>, LogOffset> {
+        self.dropped.read().clone()
+    }
+
+    pub(crate) fn odd(&self) -> Odd {
+        let [replaced, missing, refused] = &self.odd;
+        let load = |n: &AtomicU64| n.load(Ordering::Relaxed);
+        Odd { replaced: load(replaced), missing: load(missing), refused: load(refused) }
+    }
+}
+
+/// All that was derived up to one place: what files must hold before they may be relied on up to there.
+#[derive(Clone, Debug)]
+pub(crate) struct Captured {
+    pub(crate) at: LogOffset,
+    pub(crate) last_stored: Timestamp,
+    pub(crate) queues: BTreeMap<(String, u32), Known>,
+    pub(crate) index: Option<Vec<KnownFile>>,
+}
+
+/// The follower. One step at a time, whoever runs it.
+#[derive(Debug)]
+pub(crate) struct Dispatcher {
+    log: Arc<CommitLog>,
+    derived: Arc<Derived>,
+    dispatched: Arc<Watermark>,
+    turn: Mutex<Turn>,
+}
+
+#[derive(Debug)]
+struct Turn {
+    scan: Scan,
+    last_stored: Timestamp,
+}
+
+impl Dispatcher {
+    /// A dispatcher that begins at `from`. `last_stored` is the store time of the last record before.
+    pub(crate) fn new(
+        log: &Arc<CommitLog>,
+        derived: &Arc<Derived>,
+        from: LogOffset,
+        last_stored: Timestamp,
+    ) -> Dispatcher {
+        let turn = Turn { scan: log.scan(from), last_stored };
+        let (log, derived) = (Arc::clone(log), Arc::clone(derived));
+        Dispatcher { log, derived, dispatched: Watermark::new(from), turn: Mutex::new(turn) }
+    }
+
+    pub(crate) fn derived(&self) -> &Arc<Derived> {
+        &self.derived
+    }
+
+    /// Up to here queues and key index are what the log says.
+    pub(crate) fn dispatched(&self) -> &Arc<Watermark> {
+        &self.dispatched
+    }
+
+    /// What readers of queues may see: derived and, after a failure, durable.
+    pub(crate) fn readable(&self) -> LogOffset {
+        self.dispatched.at().min(self.log.readable())
+    }
+
+    /// Derives what is visible by now, all of it, so that the mark moves at the end of a record or of a whole batch,
+    /// never inside. Says whether there was anything.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if what stands in the log is no record; [`Error::Io`]. The mark stays.
+    pub(crate) fn step(&self) -> Result<bool> {
+        self.run(usize::MAX).map(|records| records > 0)
+    }
+
+    /// The same for at most some thousand records, while nobody reads yet: so that a long replay can move entries
+    /// from memory to files in between.
+    pub(crate) fn replay_some(&self) -> Result<bool> {
+        self.run(STEP_RECORDS).map(|records| records > 0)
+    }
+
+    fn run(&self, most_records: usize) -> Result<usize> {
+        let mut turn = self.turn.lock();
+        let Turn { scan, last_stored } = &mut *turn;
+        let (until, now) = (self.log.readable(), self.derived.clock.now());
+        let mut records = 0;
+        while scan.place() < until && records < most_records {
+            let each = |at, head: &Head<'_>| {
+                self.derived.apply(at, head, now);
+                head.stored
+            };
+            let Some(stored) = scan.follow(each)? else { break };
+            *last_stored = stored;
+            records += 1;
+        }
+        // Moved also where only a blank record was passed.
+        let mut wakers = self.dispatched.advance(scan.place());
+        wakers.extend(self.derived.queues.tell());
+        drop(turn);
+        wakers.into_iter().for_each(Waker::wake);
+        Ok(records)
+    }
+
+    /// All that was derived so far, at one moment.
+    pub(crate) fn capture(&self) -> Captured {
+        self.standing(|captured| captured)
+    }
+
+    /// The same, and nothing is derived while `work` runs.
+    pub(crate) fn standing<R>(&self, work: impl FnOnce(Captured) -> R) -> R {
+        let turn = self.turn.lock();
+        work(Captured {
+            at: turn.scan.place(),
+            last_stored: turn.last_stored,
+            queues: self.derived.queues.known(),
+            index: self.derived.keys.as_ref().map(|keys| keys.capture()),
+        })
+    }
+
+    /// Ends the waiting of all readers; their wakers are given back, to be woken when no lock is held.
+    #[must_use = "futures wait for these to be woken"]
+    pub(crate) fn fail(&self, error: &Error) -> Vec<Waker> {
+        let mut wakers = self.dispatched.fail(error.clone());
+        wakers.extend(self.derived.queues.fail(error));
+        wakers
+    }
+}

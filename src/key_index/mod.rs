@@ -223,8 +223,8 @@ impl KeyIndex {
     }
 
     /// The records that may carry this key and were stored in this range, newest first, as put so far.
-    pub(crate) fn search(&self, topic: &str, key: &str, range: &RangeInclusive<Timestamp>) -> Search {
-        Search::new(&self.files.read(), TopicHash::of(topic).key(key), range)
+    pub(crate) fn search(&self, topic: &str, key: &str, range: RangeInclusive<Timestamp>) -> Search {
+        Search::new(&self.files.read(), TopicHash::of(topic).key(key), &range)
     }
 
     /// The files that are not sealed, oldest first.

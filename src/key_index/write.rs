@@ -9,7 +9,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::file::{Front, IndexFile, OnDisk, Reader};
+use super::file::{Front, IndexFile, OnDisk};
 use super::shape::HEADER_LEN;
 use crate::disk::{DiskFile, Reserve};
 use crate::error::{Error, Result};
@@ -108,7 +108,7 @@ impl IndexFile {
         let mut state = self.state.write();
         state.sealed = true;
         state.slots = Vec::new();
-        state.file = Reader::None;
+        state.file = None;
         Ok(())
     }
 
@@ -145,29 +145,44 @@ impl IndexFile {
     }
 
     fn write_slots(&self, file: &dyn DiskFile, front: Front) -> Result<()> {
-        // Readers alone share this lock: nobody puts into a file that is full or being closed.
-        let state = self.state.read();
+        let slots = usize::try_from(self.geometry.slots).unwrap_or(usize::MAX);
         let mut run: Vec<u8> = Vec::new();
         let mut at = self.geometry.slot_at(0);
-        for piece in state.slots.chunks(PIECE_SLOTS) {
-            let needed = !front.blank_where_blank || piece.iter().any(|slot| *slot != 0);
-            if !needed || run.len() >= RUN_BYTES {
-                self.write_at(file, at, &run)?;
-                at = at.saturating_add(run.len() as u64);
-                run.clear();
+        for from in (0..slots).step_by(PIECE_SLOTS) {
+            let len = PIECE_SLOTS.min(slots.saturating_sub(from));
+            if run.len() >= RUN_BYTES {
+                self.write_run(file, &mut at, &mut run)?;
             }
-            match needed {
-                true => run.extend(piece.iter().flat_map(|slot| slot.to_be_bytes())),
-                false => at = at.saturating_add(4 * piece.len() as u64),
+            if !self.copy_slots(from, len, front, &mut run) {
+                self.write_run(file, &mut at, &mut run)?;
+                at = at.saturating_add(4 * len as u64);
             }
         }
-        self.write_at(file, at, &run)
+        self.write_run(file, &mut at, &mut run)
+    }
+
+    /// Appends slots to `run`, unless they may be left out. Nobody puts into a file that is full or being closed, so
+    /// the lock need not be held from one piece to the next, and nobody waits for the disk.
+    fn copy_slots(&self, from: usize, len: usize, front: Front, run: &mut Vec<u8>) -> bool {
+        let state = self.state.read();
+        let piece = state.slots.get(from..from.saturating_add(len)).unwrap_or_default();
+        let needed = !front.blank_where_blank || piece.iter().any(|slot| *slot != 0);
+        if needed {
+            run.extend(piece.iter().flat_map(|slot| slot.to_be_bytes()));
+        }
+        needed
+    }
+
+    fn write_run(&self, file: &dyn DiskFile, at: &mut u64, run: &mut Vec<u8>) -> Result<()> {
+        if !run.is_empty() {
+            self.write_at(file, *at, run)?;
+            *at = at.saturating_add(run.len() as u64);
+            run.clear();
+        }
+        Ok(())
     }
 
     fn write_at(&self, file: &dyn DiskFile, at: u64, bytes: &[u8]) -> Result<()> {
-        if bytes.is_empty() {
-            return Ok(());
-        }
         file.write_at(at, bytes).map_err(|e| self.io("writing", e))
     }
 

@@ -133,6 +133,16 @@ mod tests {
     }
 
     #[test]
+    fn the_tag_code_in_the_format_document_is_that_of_its_example() {
+        let hex = derivable(b"TAGS\x01vip\x02")
+            .tag_code()
+            .to_be_bytes()
+            .map(|byte| format!("{byte:02X}"))
+            .join(" ");
+        assert!(include_str!("../../FORMAT.md").contains(&hex), "FORMAT.md lacks {hex}");
+    }
+
+    #[test]
     fn the_later_of_two_counts_and_what_is_empty_does_not() {
         assert_eq!(derivable(b"TAGS\x01a\x02TAGS\x01b\x02").tags.unwrap(), "b");
         assert_eq!(derivable(b"TAGS\x01a\x02TAGS\x01\x02").tags.unwrap(), "a");

@@ -1,6 +1,6 @@
 //! What the last writer left behind besides the log: our mark, ranges and queues, the abort mark, Java's checkpoint.
 
-use crate::checkpoint::{Mark, MarkFile, Ranges, Snapshot, State, WriterId};
+use crate::checkpoint::{JavaCheckpoint, Mark, MarkFile, Ranges, Snapshot, State, WriterId};
 use crate::clock::Timestamp;
 use crate::disk::{Access, BootId, Disk};
 use crate::error::{Corruption, Error, Result};
@@ -60,8 +60,7 @@ impl Before {
         let (snapshot, damaged) = Snapshot::load_or_none(disk, &own)?;
         side_damage.extend(damaged);
         let abort = read_small(disk, &layout.abort(), ABORT_BYTES)?.map(|text| parse_abort(&text));
-        let java = read_small(disk, &layout.checkpoint(), 8)?;
-        let java_flushed = java.and_then(|b| b.first_chunk::<8>().map(|b| Timestamp(i64::from_be_bytes(*b))));
+        let java_flushed = JavaCheckpoint::load(disk, &layout.checkpoint())?.map(|saved| saved.physic);
         let (ranges, boot) = (ranges.unwrap_or_default(), disk.boot_id());
         Ok(Before { mark, mark_is_bad, ranges, snapshot, abort, boot, java_flushed, side_damage })
     }

@@ -6,6 +6,7 @@
 mod apply;
 mod before;
 mod judge;
+mod kinds;
 mod plan;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use crate::offset::{LogOffset, QueueOffset};
 
 pub(crate) use apply::apply;
 pub(crate) use before::{Before, abort_text};
+pub(crate) use kinds::refuse_unreadable_kinds;
 pub(crate) use plan::{Plan, Scope, plan};
 
 /// What opening does when the log is damaged: bad bytes below what was once durable, or with good records behind
@@ -50,6 +52,19 @@ pub struct RecoveryReport {
     pub rewritten_bytes: u64,
     /// What was cut off, and where it is kept.
     pub cuts: Vec<Cut>,
+    /// From where on queues and key index were derived from the log; [`RecoveryReport::log_end`] if nothing was.
+    pub derived_from: LogOffset,
+    /// Whether queues and key index were made anew, because their files were missing, were another program's, or
+    /// were not to be relied on.
+    pub rebuilt: bool,
+    /// Records that name a queue offset which an earlier record has: the later one stands in the queue (spec H28).
+    pub doubled: u64,
+    /// Queue offsets without a record, between two that have one.
+    pub missing: u64,
+    /// Records that no queue can hold at the offset that they name; they are found by key and by place alone.
+    pub misnumbered: u64,
+    /// Files that stood among queues or index files and are none of theirs, and where they are kept.
+    pub set_aside: Vec<PathBuf>,
     /// Queues whose next offset is lower than one that was known before: a consumer position may point past it.
     pub queues_moved_back: Vec<MovedBack>,
     /// Damage in our own small files that could be done without.
@@ -95,6 +110,23 @@ impl fmt::Display for RecoveryReport {
             "{ended}{who}; {} records checked from offset {} on; the log ends at {}; {} bytes made durable again; {:?}",
             self.records, self.scanned_from, self.log_end, self.rewritten_bytes, self.took
         )?;
+        if self.rebuilt {
+            write!(f, "\nqueues and key index made anew from the log")?;
+        } else if self.derived_from < self.log_end {
+            write!(f, "\nqueues and key index derived from offset {} on", self.derived_from)?;
+        }
+        for (count, what) in [
+            (self.doubled, "records whose queue offset an earlier record has"),
+            (self.missing, "queue offsets without a record"),
+            (self.misnumbered, "records that no queue can hold at their offset"),
+        ] {
+            if count > 0 {
+                write!(f, "\n{count} {what}")?;
+            }
+        }
+        for path in &self.set_aside {
+            write!(f, "\nno part of a queue or index, kept in {}", path.display())?;
+        }
         for cut in &self.cuts {
             let kind = if cut.damage { "damage" } else { "unsynced tail" };
             let (from, to, saved) = (cut.from, cut.to, cut.saved.display());

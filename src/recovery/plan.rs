@@ -1,6 +1,8 @@
 //! Scan, judge, decide. Touches nothing.
 
-use crate::checkpoint::{Ranges, State, WriterId};
+use std::collections::BTreeMap;
+
+use crate::checkpoint::{Ranges, Snapshot, State, WriterId};
 use crate::clock::Timestamp;
 use crate::commit_log::{QueueOffsets, Step, Walk};
 use crate::error::{Corruption, Damage, Error, Result};
@@ -40,6 +42,10 @@ pub(crate) struct Plan {
     pub(crate) ours_from: LogOffset,
     /// Whether the mark must be lowered before anything is cut below it.
     pub(crate) lower_mark: bool,
+    /// Queues and key index are derived from here on; `None`: all of them anew, from the log's first record.
+    pub(crate) replay_from: Option<LogOffset>,
+    /// Topics whose records below a place do not count.
+    pub(crate) dropped: BTreeMap<Vec<u8>, LogOffset>,
 }
 
 /// What a plan is made from.
@@ -48,6 +54,8 @@ pub(crate) struct Scope<'a> {
     pub(crate) segments: &'a SegmentList,
     pub(crate) before: &'a Before,
     pub(crate) on_damage: OnDamage,
+    /// Up to where the files of queues and key index are whole; `None` where they cannot be relied on.
+    pub(crate) derived_to: Option<LogOffset>,
     pub(crate) progress: Option<&'a OnProgress>,
 }
 
@@ -118,7 +126,14 @@ pub(crate) fn plan(scope: &Scope<'_>) -> Result<Plan> {
         side_damage: before.side_damage.clone(),
         ..RecoveryReport::default()
     };
-    Ok(finish(before, ours, ranges, found, Parts { report, cut_to, zero_to, later, why, damage }))
+    let replay_from = scope.derived_to.filter(|to| ours && *to <= found.end && from <= *to);
+    Ok(finish(
+        before,
+        ours,
+        ranges,
+        found,
+        Parts { report, cut_to, zero_to, later, why, damage, replay_from },
+    ))
 }
 
 struct Parts {
@@ -128,10 +143,11 @@ struct Parts {
     later: Vec<(LogOffset, bool)>,
     why: Corruption,
     damage: bool,
+    replay_from: Option<LogOffset>,
 }
 
 fn finish(before: &Before, ours: bool, mut ranges: Ranges, found: Found, parts: Parts) -> Plan {
-    let Parts { mut report, cut_to, zero_to, later, why, damage } = parts;
+    let Parts { mut report, cut_to, zero_to, later, why, damage, replay_from } = parts;
     let mark = before.mark.as_ref();
     let rewrite_from = match mark {
         Some(mark) => mark.durable.min(found.end),
@@ -143,7 +159,7 @@ fn finish(before: &Before, ours: bool, mut ranges: Ranges, found: Found, parts: 
     let mut queues = found.queues;
     if let Some(snapshot) = &before.snapshot {
         // Somebody else may have cut the log below and written on: only the log's own count stands then.
-        let stands = ours && snapshot.derived_to <= found.end;
+        let stands = is_current(before, ours, snapshot, found.end);
         for ((topic, id), mark) in &snapshot.queues {
             let (was, is) = (mark.next, queues.next(topic, *id));
             // A queue without a record keeps its next offset whatever was cut: it must never start at 0 again.
@@ -155,11 +171,17 @@ fn finish(before: &Before, ours: bool, mut ranges: Ranges, found: Found, parts: 
             }
         }
     }
+    let known = before.snapshot.as_ref().filter(|s| is_current(before, ours, s, found.end));
+    let mut dropped = before.snapshot.as_ref().map(|s| s.dropped.clone()).unwrap_or_default();
+    // What was cut below such a place may be written anew: it counts then.
+    dropped.retain(|_, until| *until <= found.end);
     Plan {
         rewrite_from,
         ranges,
         queues,
-        last_stored: found.last_stored,
+        last_stored: found.last_stored.max(known.map_or(Timestamp(0), |s| s.last_stored)),
+        replay_from,
+        dropped,
         writer: mark.filter(|_| ours).map(|m| m.writer),
         ours_from: mark.filter(|_| ours).map_or(found.end, |m| m.ours_from.min(found.end)),
         lower_mark: damage && mark.is_some_and(|m| found.end < m.durable),
@@ -170,6 +192,13 @@ fn finish(before: &Before, ours: bool, mut ranges: Ranges, found: Found, parts: 
         damage,
         later,
     }
+}
+
+/// Whether what was derived is of this log: nobody else wrote since, and nothing of it was cut.
+fn is_current(before: &Before, ours: bool, snapshot: &Snapshot, end: LogOffset) -> bool {
+    let writer = before.mark.as_ref().map(|m| m.writer);
+    ours && snapshot.derived_to <= end
+        && (writer == Some(snapshot.writer) || snapshot.writer == WriterId::default())
 }
 
 /// Our ranges, as far as they can be relied on: if somebody else wrote last, ours surely ends at the mark.
@@ -189,7 +218,11 @@ fn scan_from(scope: &Scope<'_>, ours: bool) -> LogOffset {
     let (before, segments) = (scope.before, scope.segments);
     let first = segments.first().unwrap_or_default();
     let known = match (&before.mark, &before.snapshot) {
-        (Some(mark), Some(snapshot)) if ours => mark.durable.min(snapshot.derived_to),
+        // Without files that hold what was derived, all of the log must be read for them, and checked before.
+        (Some(mark), Some(_)) if ours => match scope.derived_to {
+            Some(to) => mark.durable.min(to),
+            None => return first,
+        },
         _ => return first,
     };
     let last_known = LogOffset(known.0.saturating_sub(1));

@@ -1,16 +1,15 @@
-//! Keeps the mark, the ranges and the queue offsets of a running store on disk, off the append path.
+//! Keeps the mark and the ranges of a running store on disk, off the append path.
 //!
 //! The mark follows the flushed one about once a second; it only ever says what a sync returned (promises rule 1).
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::checkpoint::{Mark, MarkFile, Ranges, Snapshot, State};
-use crate::commit_log::{CommitLog, QueueOffsets};
+use crate::checkpoint::{Mark, MarkFile, Ranges, State};
+use crate::commit_log::CommitLog;
 use crate::disk::{Disk, Reserve};
 use crate::error::{Error, Result};
 use crate::layout::Layout;
-use crate::offset::LogOffset;
 use crate::sync::Mutex;
 use crate::worker::Next;
 
@@ -31,23 +30,18 @@ struct Kept {
     mark: Mark,
     saved_at: Duration,
     ranges: Ranges,
-    /// Up to where the queue offsets on disk count.
-    counted_to: LogOffset,
-    /// Queue offsets that wait until everything they count is durable.
-    waiting: Option<(LogOffset, QueueOffsets)>,
 }
 
 impl Keeper {
-    /// Takes over the open mark file. `mark` was saved in it; `counted_to` is what the snapshot on disk counts.
+    /// Takes over the open mark file. `mark` was saved in it.
     pub(crate) fn new(
         disk: Arc<dyn Disk>,
         layout: Layout,
         file: MarkFile,
         mark: Mark,
         ranges: Ranges,
-        counted_to: LogOffset,
     ) -> Keeper {
-        let kept = Kept { file, mark, saved_at: Duration::ZERO, ranges, counted_to, waiting: None };
+        let kept = Kept { file, mark, saved_at: Duration::ZERO, ranges };
         Keeper { disk, layout, kept: Mutex::new(kept) }
     }
 
@@ -68,32 +62,7 @@ impl Keeper {
         let mark = Mark { durable: flushed, ..kept.mark };
         kept.save_mark(mark)?;
         kept.saved_at = now;
-        let base = log.segments().find(flushed).map_or(LogOffset::ZERO, |s| s.base());
-        let is_due = kept.waiting.is_none() && kept.counted_to < base;
-        // Counted without our lock: a log that fails under its append lock tells us so, and waits for ours.
-        drop(kept);
-        self.count(is_due.then(|| log.queue_offsets()))?;
         Ok(Next::Wait)
-    }
-
-    /// Saves the queue offsets once a segment, and only when all that they count is durable.
-    fn count(&self, counted: Option<(LogOffset, QueueOffsets)>) -> Result<()> {
-        let mut kept = self.kept.lock();
-        let durable = kept.mark.durable;
-        kept.waiting = kept.waiting.take().or(counted);
-        let Some((to, queues)) = kept.waiting.take_if(|(to, _)| *to <= durable) else { return Ok(()) };
-        match self.save_queues(&kept, to, &queues) {
-            Ok(()) => kept.counted_to = to,
-            // Without room they wait for the next mark: an opening counts for itself what is not saved.
-            Err(error) if error.is_full() => kept.waiting = Some((to, queues)),
-            Err(error) => return Err(error),
-        }
-        Ok(())
-    }
-
-    fn save_queues(&self, kept: &Kept, derived_to: LogOffset, queues: &QueueOffsets) -> Result<()> {
-        let next = queues.iter().map(|(topic, id, next)| ((topic.to_vec(), id), next));
-        Snapshot::of_counts(derived_to, kept.mark.writer, next).save(&*self.disk, &self.layout.own())
     }
 
     /// The log has failed: says so in the mark, without a sync, for the disk deserves no trust. A later open in the
@@ -105,11 +74,10 @@ impl Keeper {
         let _ = kept.file.save_unsynced(kept.mark);
     }
 
-    /// The last thing before the abort mark goes: everything is durable up to `end`.
+    /// The last thing before the abort mark goes: everything is durable, in the log and in what is derived from it.
     pub(crate) fn close(&self, log: &CommitLog) -> Result<()> {
-        let (end, queues) = log.queue_offsets();
+        let end = log.accepted();
         let mut kept = self.kept.lock();
-        self.save_queues(&kept, end, &queues)?;
         kept.ranges.close_at(end);
         kept.ranges.save(&*self.disk, &self.layout.own())?;
         let mark = Mark { durable: end, end, state: State::Closed, ..kept.mark };

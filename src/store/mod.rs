@@ -1,11 +1,12 @@
 //! What a user holds: [`Store`], [`Ack`], [`Options`].
 
 mod ack;
+mod derive;
 mod keeper;
 mod open;
 mod options;
-#[cfg_attr(not(test), expect(dead_code, reason = "used once the dispatcher stands"))]
 mod reader;
+mod recorder;
 mod workers;
 
 use std::cell::Cell;
@@ -31,7 +32,9 @@ pub use ack::{Ack, Stored};
 use keeper::Keeper;
 use open::{Bells, Opened};
 pub use options::Options;
+use reader::Sources;
 pub use reader::{Batch, Bound, Fetch, Filter, Find, News, Queue, RawBatch, Records, Status};
+use recorder::Recorder;
 
 thread_local! {
     /// The buffer that the last append of this thread encoded into: no allocation per append.
@@ -55,14 +58,15 @@ struct Inner {
     policy: Arc<dyn FlushPolicy>,
     clock: Arc<dyn Clock>,
     keeper: Arc<Keeper>,
+    recorder: Arc<Recorder>,
+    sources: Sources,
     report: RecoveryReport,
     rules: EncodeRules,
     disk: Arc<dyn Disk>,
     layout: Layout,
     flusher_bell: Arc<worker::Bell>,
-    workers: [Worker; 3],
+    workers: [Worker; 5],
     by_hand: bool,
-    abort_was_there: bool,
     /// The folder's lock; `None` once the store is closed.
     lock: Mutex<Option<Box<dyn Lock>>>,
 }
@@ -102,13 +106,16 @@ impl Store {
         let (flusher_bell, flusher_mail) = worker::bell();
         let (janitor_bell, janitor_mail) = worker::bell();
         let (keeper_bell, keeper_mail) = worker::bell();
+        let (dispatcher_bell, dispatcher_mail) = worker::bell();
+        let (recorder_bell, recorder_mail) = worker::bell();
         let bells = Bells {
             flusher: Arc::clone(&flusher_bell),
             janitor: Arc::clone(&janitor_bell),
             keeper: Arc::clone(&keeper_bell),
+            dispatcher: Arc::clone(&dispatcher_bell),
         };
         let opened = open::open(root.as_ref(), &options, bells)?;
-        let Opened { log, keeper, report, checksum, abort_was_there, lock, disk, layout } = opened;
+        let Opened { log, keeper, recorder, report, checksum, lock, disk, layout } = opened;
         let rules = EncodeRules {
             store_host: options.store_host,
             checksum,
@@ -118,17 +125,24 @@ impl Store {
         let flush = workers::flusher(&log, &options.policy);
         let care = workers::janitor(&log);
         let keep = workers::keeper(&log, &keeper, &options.clock);
+        let dispatch = workers::dispatcher(&log, recorder.dispatcher(), &recorder_bell);
+        let record = workers::recorder(&log, &recorder, &options.clock);
         let start = |name, bell, mail, step| workers::start(name, bell, mail, step, &log, options.by_hand);
         let workers = [
             start("sawlog-flusher", Arc::clone(&flusher_bell), flusher_mail, flush)?,
             start("sawlog-janitor", janitor_bell, janitor_mail, care)?,
             start("sawlog-keeper", keeper_bell, keeper_mail, keep)?,
+            start("sawlog-dispatcher", dispatcher_bell, dispatcher_mail, dispatch)?,
+            start("sawlog-recorder", recorder_bell, recorder_mail, record)?,
         ];
+        let sources = Sources { log: Arc::clone(&log), dispatcher: Arc::clone(recorder.dispatcher()) };
         let inner = Inner {
             log,
             policy: options.policy,
             clock: options.clock,
             keeper,
+            recorder,
+            sources,
             report,
             rules,
             disk,
@@ -136,7 +150,6 @@ impl Store {
             flusher_bell,
             workers,
             by_hand: options.by_hand,
-            abort_was_there,
             lock: Mutex::new(Some(lock)),
         };
         Ok(Store { inner: Arc::new(inner) })
@@ -207,6 +220,75 @@ impl Store {
     /// [`Error::Failed`] if this or an earlier sync failed.
     pub fn flush(&self) -> Result<LogOffset> {
         self.inner.log.flush()
+    }
+
+    /// One queue of one topic, to be read in order. A queue that does not exist reads as empty.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # use sawlog::{Message, Options, QueueOffset, Store};
+    /// let store = Store::open(folder.path(), Options::new())?;
+    /// store.append(&Message::new("orders", "paid").queue(3))?.wait()?;
+    /// let queue = store.queue("orders", 3);
+    /// queue.wait(QueueOffset(0)).wait()?;
+    /// for record in queue.read_from(QueueOffset(0)) {
+    ///     assert_eq!(record?.body(), "paid");
+    /// }
+    /// # store.close()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn queue(&self, topic: &str, id: u32) -> Queue {
+        self.inner.sources.queue(topic, id)
+    }
+
+    /// The topics that have a queue with a message, or once had one, sorted.
+    #[must_use]
+    pub fn topics(&self) -> Vec<String> {
+        self.inner.sources.queues().topics()
+    }
+
+    /// The ids of a topic's queues, ascending.
+    #[must_use]
+    pub fn queues_of(&self, topic: &str) -> Vec<u32> {
+        self.inner.sources.queues().queues_of(topic)
+    }
+
+    /// The records of a topic that carry a key, or this unique id, newest first.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # use sawlog::{Message, Options, QueueOffset, Store};
+    /// let store = Store::open(folder.path(), Options::new())?;
+    /// let ack = store.append(&Message::new("orders", "paid").key("order-42"))?;
+    /// store.dispatched().reach(ack.end()).wait()?;
+    /// let found = store.find("orders", "order-42").collect::<Result<Vec<_>, _>>()?;
+    /// assert_eq!(found[0].body(), "paid");
+    /// # store.close()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn find(&self, topic: &str, key: &str) -> Find {
+        self.inner.sources.find(topic, key)
+    }
+
+    /// Removes a topic's queues: its records so far are in no queue any more and found by no key, now and after any
+    /// later open. They stay in the log until retention removes their segment. Further messages to the topic are
+    /// queued behind the numbers given so far, so that no consumer's position of before points at a later message.
+    ///
+    /// A RocketMQ broker that opens the store then knows nothing of that: it numbers the topic's queues from 0 again,
+    /// and if it derives its queues anew the records are back.
+    ///
+    /// # Errors
+    /// [`Error::Failed`], [`Error::Closed`]; [`Error::Io`] and [`Error::Full`]: call again.
+    pub fn drop_topic(&self, topic: &str) -> Result<()> {
+        self.inner.drop_topic(topic)
+    }
+
+    /// The mark below which queues and key index are what the log says; wait for it with [`Watermark::reach`].
+    #[must_use]
+    pub fn dispatched(&self) -> &Arc<Watermark> {
+        self.inner.recorder.dispatcher().dispatched()
     }
 
     /// The record that begins at `at`.
@@ -373,6 +455,17 @@ impl Inner {
         }
     }
 
+    fn drop_topic(&self, topic: &str) -> Result<()> {
+        let lock = self.lock.lock();
+        if lock.is_none() {
+            return Err(Error::Closed);
+        }
+        if let Some(failure) = self.log.failure() {
+            return Err(failure);
+        }
+        self.recorder.drop_topic(&self.log, topic)
+    }
+
     fn close(&self) -> Result<()> {
         let mut lock = self.lock.lock();
         if lock.is_none() {
@@ -397,24 +490,11 @@ impl Inner {
     fn end_in_order(&self) -> Result<()> {
         self.log.sync_tail()?;
         self.log.segments().drop_prepared()?;
+        self.recorder.close(&self.log)?;
         self.keeper.close(&self.log)?;
-        if self.broker_must_rebuild()? {
-            return Ok(());
-        }
         let (abort, root) = (self.layout.abort(), self.layout.root());
         self.disk.remove(&abort).map_err(|e| Error::io("removing", &abort, e))?;
         self.disk.sync_dir(root).map_err(|e| Error::io("syncing the folder", root, e))
-    }
-}
-
-impl Inner {
-    /// A broker's consume queues lie there and lag behind the log. Finding an abort mark, the broker derives them
-    /// again from what it scans; without one it would number the next messages wrongly (spec H6, H28).
-    fn broker_must_rebuild(&self) -> Result<bool> {
-        let queues = self.layout.consume_queues();
-        let there = self.disk.entry(&queues).map_err(|e| Error::io("looking at", &queues, e))?.is_some();
-        let moved = self.log.accepted() != self.report.log_end || !self.report.cuts.is_empty();
-        Ok(there && (moved || self.abort_was_there))
     }
 }
 

@@ -1,30 +1,32 @@
 //! Opening: the lock before anything is read, a plan that touches nothing, the abort mark before the first change.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 
 use crate::checkpoint::{Mark, MarkFile, State, WriterId};
 use crate::clock::{Clock, SystemClock};
-use crate::commit_log::{CommitLog, Setup, Start, Way};
+use crate::commit_log::{CommitLog, OnFailure, Setup, Start, Way};
 use crate::disk::{Access, Disk, Lock, default_for};
+use crate::dispatch::Dispatcher;
 use crate::error::{Error, Level, Result};
 use crate::layout::Layout;
 use crate::message::Checksum;
 use crate::offset::LogOffset;
 use crate::recovery::{self, Before, Plan, RecoveryReport, Scope};
 use crate::segment::{Segment, SegmentList, Survey};
+use crate::store::derive::{Derivation, Found};
 use crate::store::keeper::{Keeper, write_small};
 use crate::store::options::Options;
+use crate::store::recorder::Recorder;
 use crate::worker::Bell;
 
 /// An opened store's parts, before its threads.
 pub(super) struct Opened {
     pub(super) log: Arc<CommitLog>,
     pub(super) keeper: Arc<Keeper>,
+    pub(super) recorder: Arc<Recorder>,
     pub(super) report: RecoveryReport,
     pub(super) checksum: Checksum,
-    /// Whether an abort mark lay there: what is derived from the log may lag behind it.
-    pub(super) abort_was_there: bool,
     pub(super) lock: Box<dyn Lock>,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) layout: Layout,
@@ -35,6 +37,7 @@ pub(super) struct Bells {
     pub(super) flusher: Arc<Bell>,
     pub(super) janitor: Arc<Bell>,
     pub(super) keeper: Arc<Bell>,
+    pub(super) dispatcher: Arc<Bell>,
 }
 
 /// What opening has looked at, and decided, before it changed anything.
@@ -43,6 +46,7 @@ struct Looked {
     before: Before,
     segments: SegmentList,
     plan: Plan,
+    derivation: Derivation,
 }
 
 /// Opens everything but the threads.
@@ -55,8 +59,8 @@ pub(super) fn open(root: &Path, options: &Options, bells: Bells) -> Result<Opene
     let mut looked = look(&disk, &layout, options)?;
 
     let writer = looked.plan.writer.unwrap_or_else(|| new_writer(options));
-    let mut file = change(&disk, &layout, &mut looked, writer)?;
-    let Looked { before, segments, mut plan, .. } = looked;
+    let mut file = change(&disk, &layout, &mut looked, (writer, options))?;
+    let Looked { before, segments, mut plan, derivation, .. } = looked;
     let checksum = options.checksum.unwrap_or_else(|| default_checksum(&plan));
     let mut report = std::mem::take(&mut plan.report);
     let end = report.log_end;
@@ -78,34 +82,57 @@ pub(super) fn open(root: &Path, options: &Options, bells: Bells) -> Result<Opene
     let segment = active_segment(&segments, end)?;
     plan.ranges.save(&*disk, &layout.own())?;
     let mark = file.save(mark)?;
-    let counted_to = before.snapshot.as_ref().map_or(LogOffset::ZERO, |s| s.derived_to);
     let ours = plan.ranges.iter().collect();
-    let keeper = Keeper::new(Arc::clone(&disk), layout.clone(), file, mark, plan.ranges, counted_to);
+    let keeper = Keeper::new(Arc::clone(&disk), layout.clone(), file, mark, std::mem::take(&mut plan.ranges));
     let keeper = Arc::new(keeper);
-    let setup = setup(options, bells, ours, &keeper);
-    let start = Start { end, segment, queues: plan.queues, last_stored: plan.last_stored };
+    let late = Arc::new(OnceLock::new());
+    let setup = setup(options, bells, ours, failure_hook(&keeper, &late));
+    let start = Start { end, segment, queues: plan.queues.clone(), last_stored: plan.last_stored };
     let log = Arc::new(CommitLog::new(segments, setup, start));
+    let shape = derivation.shape(writer, options);
+    let found = Found { before: &before, shape, report: &mut report };
+    let recorder = Arc::new(derivation.open(&disk, &layout, &log, &plan, options, found)?);
+    let _ = late.set(Arc::downgrade(recorder.dispatcher()));
     report.took = clock.elapsed();
-    let abort_was_there = before.abort.is_some();
-    Ok(Opened { log, keeper, report, checksum, abort_was_there, lock, disk, layout })
+    Ok(Opened { log, keeper, recorder, report, checksum, lock, disk, layout })
+}
+
+/// What a failure of the log does: the mark says so, and those who wait for what follows the log are told.
+fn failure_hook(keeper: &Arc<Keeper>, follower: &Arc<OnceLock<Weak<Dispatcher>>>) -> OnFailure {
+    let (keeper, follower) = (Arc::clone(keeper), Arc::clone(follower));
+    Box::new(move |error| {
+        if !matches!(error, Error::Closed) {
+            keeper.failed();
+        }
+        let dispatcher = follower.get().and_then(Weak::upgrade);
+        dispatcher.map(|dispatcher| dispatcher.fail(error)).unwrap_or_default()
+    })
 }
 
 /// Touches nothing.
 fn look(disk: &Arc<dyn Disk>, layout: &Layout, options: &Options) -> Result<Looked> {
+    recovery::refuse_unreadable_kinds(&**disk, layout)?;
     let dir = layout.commit_log();
     let survey = Survey::of(&**disk, &dir)?;
     let before = Before::read(&**disk, layout, options.on_damage)?;
     let segment_bytes = options.segment_bytes_for(&dir, survey.segment_bytes)?;
     let segments = SegmentList::new(Arc::clone(disk), dir, segment_bytes, &survey, Access::Write);
-    let progress = options.on_recovery.as_ref();
-    let scope = Scope { segments: &segments, before: &before, on_damage: options.on_damage, progress };
-    let plan = recovery::plan(&scope)?;
-    Ok(Looked { survey, before, segments, plan })
+    let derivation = Derivation::look(&**disk, layout, options, &before)?;
+    let (progress, on_damage) = (options.on_recovery.as_ref(), options.on_damage);
+    let derived_to = derivation.whole_to;
+    let plan =
+        recovery::plan(&Scope { segments: &segments, before: &before, on_damage, derived_to, progress })?;
+    Ok(Looked { survey, before, segments, plan, derivation })
 }
 
 /// Everything that changes the folder, from the abort mark on. May stop anywhere and be begun again.
-fn change(disk: &Arc<dyn Disk>, layout: &Layout, looked: &mut Looked, writer: WriterId) -> Result<MarkFile> {
-    let Looked { survey, before, segments, plan } = looked;
+fn change(
+    disk: &Arc<dyn Disk>,
+    layout: &Layout,
+    looked: &mut Looked,
+    (writer, options): (WriterId, &Options),
+) -> Result<MarkFile> {
+    let Looked { survey, before, segments, plan, derivation } = looked;
     write_small(&**disk, &layout.abort(), &recovery::abort_text(writer))?;
     if let Some(empty) = &survey.empty_last {
         disk.remove(empty).map_err(|e| Error::io("removing the empty file", empty, e))?;
@@ -118,24 +145,25 @@ fn change(disk: &Arc<dyn Disk>, layout: &Layout, looked: &mut Looked, writer: Wr
         true => (MarkFile::start_anew(&**disk, &own)?, None),
         false => MarkFile::open_or_create(&**disk, &own)?,
     };
+    derivation.prepare(&**disk, layout, before, plan, options)?;
     recovery::apply(plan, &**disk, layout, segments, (&mut file, old))?;
     Ok(file)
 }
 
-fn setup(options: &Options, bells: Bells, ours: Vec<(LogOffset, LogOffset)>, keeper: &Arc<Keeper>) -> Setup {
+fn setup(options: &Options, bells: Bells, ours: Vec<(LogOffset, LogOffset)>, on_failure: OnFailure) -> Setup {
     let ack_when = options.policy.ack_when();
-    let failed = Arc::clone(keeper);
     Setup {
         clock: Arc::clone(&options.clock),
         flusher: bells.flusher,
         janitor: bells.janitor,
         keeper: bells.keeper,
+        follower: bells.dispatcher,
         way: if ack_when == Level::Flushed { Way::Staged } else { Way::Direct },
         window_bytes: options.window_bytes(),
         readers_see: options.readers_see.unwrap_or(ack_when),
         verify_on_read: options.verify_on_read,
         ours,
-        on_failure: Box::new(move || failed.failed()),
+        on_failure,
     }
 }
 

@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use crate::clock::{Clock, SystemClock};
 use crate::disk::Disk;
+use crate::dispatch::DelayLevels;
 use crate::error::{Error, Level, Result};
 use crate::flush::{AsyncFlush, FlushPolicy};
+use crate::key_index;
 use crate::message::Checksum;
 use crate::recovery::{OnDamage, OnProgress, RecoveryProgress};
 
@@ -22,6 +24,13 @@ const RECORD_EXTRA_BYTES: u64 = 65_536;
 /// with less a fast producer is bound by the disk and no longer by the policy.
 const SYNC_WINDOW_BYTES: u64 = 4 << 20;
 const ASYNC_WINDOW_BYTES: u64 = 1 << 30;
+/// RocketMQ's `mappedFileSizeConsumeQueue`, in entries; its positions in a file are 31-bit numbers.
+const DEFAULT_QUEUE_ENTRIES: u32 = 300_000;
+const QUEUE_ENTRIES: std::ops::RangeInclusive<u32> = 1..=((1 << 31) - 1) / 20;
+/// RocketMQ's `maxHashSlotNum` and `maxIndexNum`.
+const DEFAULT_INDEX: key_index::Geometry = key_index::Geometry { slots: 5_000_000, entries: 20_000_000 };
+const INDEX_BYTES_MAX: u64 = (1 << 31) - 1;
+const OPEN_FILES: std::ops::RangeInclusive<u32> = 16..=1_000_000;
 
 /// How a store is opened. Setters never fail; [`Store::open`](crate::Store::open) looks at all of them once.
 #[derive(Clone, Debug)]
@@ -35,6 +44,12 @@ pub struct Options {
     pub(super) store_host: SocketAddr,
     pub(super) verify_on_read: bool,
     pub(super) segment_bytes: Option<u64>,
+    pub(super) queue_segment_entries: Option<u32>,
+    pub(super) key_index: bool,
+    pub(super) index: key_index::Geometry,
+    pub(super) open_files: u32,
+    pub(super) delay_levels: DelayLevels,
+    pub(super) rebuild: bool,
     pub(super) disk: Option<Arc<dyn Disk>>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) by_hand: bool,
@@ -52,6 +67,12 @@ impl Default for Options {
             store_host: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 10_911),
             verify_on_read: true,
             segment_bytes: None,
+            queue_segment_entries: None,
+            key_index: true,
+            index: DEFAULT_INDEX,
+            open_files: 512,
+            delay_levels: DelayLevels::default(),
+            rebuild: false,
             disk: None,
             clock: Arc::new(SystemClock::new()),
             by_hand: false,
@@ -125,6 +146,55 @@ impl Options {
         Options { segment_bytes: Some(bytes), ..self }
     }
 
+    /// How many entries of 20 bytes a consume queue's file holds. It must agree with the files that are there. Range:
+    /// 1 ..= 107,374,182. Default: theirs; 300,000 for a new store (`mappedFileSizeConsumeQueue`).
+    #[must_use]
+    pub fn queue_segment_entries(self, entries: u32) -> Options {
+        Options { queue_segment_entries: Some(entries), ..self }
+    }
+
+    /// Whether messages can be found by key. Switched off, index files that are there are left alone and grow stale;
+    /// switched on again, they are made anew from the log. Default: yes (`messageIndexEnable`).
+    #[must_use]
+    pub fn key_index(self, on: bool) -> Options {
+        Options { key_index: on, ..self }
+    }
+
+    /// Hash slots of a key index file. The files do not say it (spec H40): it must agree with what a broker that also
+    /// opens the store is told. Files of another length are put aside and made anew. Range: 1 and up, a file must
+    /// stay below 2 GiB. Default: 5,000,000 (`maxHashSlotNum`).
+    #[must_use]
+    pub fn index_slots(self, slots: u32) -> Options {
+        Options { index: key_index::Geometry { slots, ..self.index }, ..self }
+    }
+
+    /// Entries of a key index file; the first is never used. See [`Options::index_slots`]. Range: 2 and up. Default:
+    /// 20,000,000 (`maxIndexNum`).
+    #[must_use]
+    pub fn index_entries(self, entries: u32) -> Options {
+        Options { index: key_index::Geometry { entries, ..self.index }, ..self }
+    }
+
+    /// The most files of queues that are open at once. Range: 16 ..= 1,000,000. Default: 512.
+    #[must_use]
+    pub fn open_files(self, files: u32) -> Options {
+        Options { open_files: files, ..self }
+    }
+
+    /// What each delay level means; only queue entries of the delay topic need it (spec 3.3). Default: RocketMQ's 18.
+    #[must_use]
+    pub fn delay_levels(self, levels: DelayLevels) -> Options {
+        Options { delay_levels: levels, ..self }
+    }
+
+    /// Queues and key index are made anew from the log at opening, whatever their files say. For a store whose
+    /// queues answer [`Error::Corrupt`]. It is done by itself where files are missing, or where another program wrote
+    /// last. Default: no.
+    #[must_use]
+    pub fn rebuild_derived(self) -> Options {
+        Options { rebuild: true, ..self }
+    }
+
     /// The disk. Default: the mapped disk; the positioned one where the file system promises nothing by allocating.
     #[must_use]
     pub fn disk(self, disk: impl Disk + 'static) -> Options {
@@ -160,7 +230,43 @@ impl Options {
         {
             return refuse(format!("max_message_bytes {message} does not fit into segment_bytes {segment}"));
         }
+        self.check_derived()
+    }
+
+    fn check_derived(&self) -> Result<()> {
+        let refuse = |why: String| Err(Error::InvalidOptions(why.into()));
+        if let Some(entries) = self.queue_segment_entries.filter(|e| !QUEUE_ENTRIES.contains(e)) {
+            let most = QUEUE_ENTRIES.end();
+            return refuse(format!("queue_segment_entries is {entries}, it must be within 1 and {most}"));
+        }
+        let key_index::Geometry { slots, entries } = self.index;
+        if slots == 0 || entries < 2 || self.index.file_bytes() > INDEX_BYTES_MAX {
+            return refuse(format!("an index file of {slots} slots and {entries} entries cannot be"));
+        }
+        if !OPEN_FILES.contains(&self.open_files) {
+            let (least, most) = (OPEN_FILES.start(), OPEN_FILES.end());
+            return refuse(format!(
+                "open_files is {}, it must be within {least} and {most}",
+                self.open_files
+            ));
+        }
         Ok(())
+    }
+
+    /// How many entries a queue's file holds: as many as the files do, or as the options say where there is none.
+    pub(super) fn queue_entries_for(&self, dir: &Path, files: Option<u32>) -> Result<u32> {
+        match (self.queue_segment_entries, files) {
+            (Some(expected), Some(found)) if expected != found => {
+                let bytes = |entries| u64::from(entries) * 20;
+                Err(Error::Geometry {
+                    path: dir.to_path_buf(),
+                    found: bytes(found),
+                    expected: bytes(expected),
+                })
+            }
+            (_, Some(found)) => Ok(found),
+            (asked, None) => Ok(asked.unwrap_or(DEFAULT_QUEUE_ENTRIES)),
+        }
     }
 
     pub(super) fn max_message(&self) -> u32 {

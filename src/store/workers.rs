@@ -1,19 +1,23 @@
-//! What runs by itself: three steps, each under a thread of its own or called by hand.
+//! What runs by itself: five steps, each under a thread of its own or called by hand.
 //!
 //! The **flusher** flushes as the policy says. The **janitor** makes pages and blocks ready ahead of the tail; it must
 //! keep up with the tail, so nothing that may wait for long is its work. The **keeper** makes the next segment and
-//! keeps mark and counts on disk.
+//! keeps the mark on disk. The **dispatcher** derives queues and key index; the **recorder** puts them into files, so
+//! that readers never wait for that.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 
 use crate::clock::Clock;
 use crate::commit_log::CommitLog;
+use crate::dispatch::Dispatcher;
 use crate::error::Result;
 use crate::flush::{FlushPolicy, GroupCommit};
 use crate::segment::Care;
 use crate::store::keeper::Keeper;
+use crate::store::recorder::Recorder;
 use crate::worker::{Bell, Next, Step, Worker};
 
 /// A worker with a thread, or without one. If its step panics the log fails.
@@ -73,6 +77,37 @@ pub(super) fn keeper(log: &Arc<CommitLog>, keeper: &Arc<Keeper>, clock: &Arc<dyn
                 log.fail_and_tell(error);
                 Next::Wait
             }
+        }
+    })
+}
+
+/// How long a dispatcher rests that has caught up, before it waits to be woken: under load it wakes so often and no
+/// more, and no producer pays for waking it.
+const DISPATCH_REST: Duration = Duration::from_micros(500);
+
+pub(super) fn dispatcher(log: &Arc<CommitLog>, dispatcher: &Arc<Dispatcher>, recorder: &Arc<Bell>) -> Step {
+    let (log, dispatcher, recorder) = (Arc::clone(log), Arc::clone(dispatcher), Arc::clone(recorder));
+    Box::new(move || match dispatcher.step() {
+        Ok(true) => {
+            recorder.ring_if_idle();
+            Next::After(DISPATCH_REST)
+        }
+        Ok(false) => Next::Wait,
+        Err(error) => {
+            // After a failure of the log itself its cause stands.
+            log.fail_and_tell(error);
+            Next::Wait
+        }
+    })
+}
+
+pub(super) fn recorder(log: &Arc<CommitLog>, recorder: &Arc<Recorder>, clock: &Arc<dyn Clock>) -> Step {
+    let (log, recorder, clock) = (Arc::clone(log), Arc::clone(recorder), Arc::clone(clock));
+    Box::new(move || match recorder.record(&log, clock.elapsed()) {
+        Ok(next) => next,
+        Err(error) => {
+            log.fail_and_tell(error);
+            Next::Wait
         }
     })
 }

@@ -22,6 +22,7 @@ mod failures;
 mod flush_policy;
 mod fuzzed;
 mod java_stores;
+mod kinds;
 mod reopen;
 mod segments;
 mod space;

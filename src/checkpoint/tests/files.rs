@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{mark, snapshot};
+use super::{each_power_cut, mark, snapshot};
 use crate::checkpoint::{Mark, MarkFile, Ranges, Snapshot, State};
 use crate::disk::Disk;
 use crate::disk::sim::{Aim, Fault, FaultKind, OpKind, SimDisk, Survivors};
@@ -26,22 +26,6 @@ fn durable_at(offset: u64) -> Mark {
 /// What the mark says on this disk, in short.
 fn durable(disk: &SimDisk) -> Option<u64> {
     MarkFile::read(disk, dir()).unwrap().map(|mark| mark.durable.0)
-}
-
-/// Every disk that a power cut between or within the recorded operations may leave, with the position of the cut.
-fn each_power_cut(disk: &SimDisk, mut check: impl FnMut(usize, &SimDisk)) {
-    let mut walk = disk.replay();
-    loop {
-        for model in Survivors::ALL {
-            for seed in 0..12 {
-                check(walk.position(), &walk.power_cut(seed, model));
-                check(walk.position(), &walk.power_cut_within(seed, model));
-            }
-        }
-        if walk.step().is_none() {
-            return;
-        }
-    }
 }
 
 #[test]

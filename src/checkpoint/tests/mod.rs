@@ -2,12 +2,14 @@
 
 mod bytes;
 mod files;
+mod java;
 mod queues;
 
 use crate::checkpoint::queues::{IndexFileMark, IndexMark, QueueMark, Snapshot};
 use crate::checkpoint::{Mark, State, WriterId};
 use crate::clock::Timestamp;
 use crate::disk::BootId;
+use crate::disk::sim::{SimDisk, Survivors};
 use crate::offset::{LogOffset, QueueOffset};
 
 fn mark(generation: u64) -> Mark {
@@ -50,5 +52,21 @@ fn snapshot(n: u64) -> Snapshot {
         queues: (0..40).map(queue).collect(),
         index: Some(IndexMark { slots: 500, entries: 2000, files: vec![file(0), file(1)] }),
         dropped: [(b"gone".to_vec(), LogOffset(n)), (b"gone too".to_vec(), LogOffset(0))].into(),
+    }
+}
+
+/// Every disk that a power cut between or within the recorded operations may leave, with the position of the cut.
+fn each_power_cut(disk: &SimDisk, mut check: impl FnMut(usize, &SimDisk)) {
+    let mut walk = disk.replay();
+    loop {
+        for model in Survivors::ALL {
+            for seed in 0..12 {
+                check(walk.position(), &walk.power_cut(seed, model));
+                check(walk.position(), &walk.power_cut_within(seed, model));
+            }
+        }
+        if walk.step().is_none() {
+            return;
+        }
     }
 }

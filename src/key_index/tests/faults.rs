@@ -83,7 +83,7 @@ fn after_a_failed_sync_nothing_more_is_written_or_called_durable() {
         assert!(matches!(result, Err(Error::Failed(_))));
     }
     assert_eq!(disk.fingerprint(), before);
-    assert_eq!(index.search("T", "k", &ALL).count(), 2, "reading goes on");
+    assert_eq!(index.search("T", "k", ALL).count(), 2, "reading goes on");
 }
 
 #[test]

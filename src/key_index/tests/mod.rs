@@ -75,15 +75,15 @@ fn many(count: u64) -> Vec<Put> {
     let one = |n: u64| {
         let keys = [format!("id-{n}"), format!("order-{}", n % 7), "Aa".to_owned()];
         let keys = keys.into_iter().take(1 + (n % 3) as usize).collect();
-        let topic = if n % 5 == 0 { "other" } else { "orders" }.to_owned();
-        Put { at: n * 100, stored_ms: START_MS + (n * 40) as i64, topic, keys }
+        let topic = if n.is_multiple_of(5) { "other" } else { "orders" }.to_owned();
+        Put { at: n * 100, stored_ms: START_MS + (n * 40).cast_signed(), topic, keys }
     };
     (0..count).map(one).collect()
 }
 
 /// What a search over all times answers.
 fn found(index: &KeyIndex, topic: &str, key: &str) -> Vec<u64> {
-    index.search(topic, key, &ALL).map(|at| at.unwrap().0).collect()
+    index.search(topic, key, ALL).map(|at| at.unwrap().0).collect()
 }
 
 /// What it should answer, by a plain list of what was put.

@@ -24,7 +24,7 @@ enum Step {
     Sync,
     /// What is known is captured, written out, synced and saved; so many further records come meanwhile.
     Save {
-        ahead: usize,
+        ahead: u8,
     },
     /// A clean end and a start.
     CloseAndOpen,
@@ -43,7 +43,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(after_ms, topic, keys)| Step::Put { after_ms, topic, keys }),
         3 => (0..6_usize).prop_map(|back| Step::WriteOut { back }),
         1 => Just(Step::Sync),
-        3 => (0..4_usize).prop_map(|ahead| Step::Save { ahead }),
+        3 => (0..4_u8).prop_map(|ahead| Step::Save { ahead }),
         1 => Just(Step::CloseAndOpen),
         1 => Just(Step::Kill),
         2 => (any::<u64>(), 0..5_usize).prop_map(|(seed, model)| Step::PowerCut { seed, model }),
@@ -92,7 +92,7 @@ impl World {
             Step::Save { ahead } => {
                 let captured = (self.index.capture(), self.puts.len());
                 let derived_to = self.puts.last().map_or(0, |put| put.at + 1);
-                (0..*ahead).for_each(|n| self.put(100, 0, &[n as u8, 5]));
+                (0..*ahead).for_each(|n| self.put(100, 0, &[n, 5]));
                 self.index.write_out(LogOffset(derived_to)).unwrap();
                 self.index.sync().unwrap();
                 self.saved = captured;
@@ -114,7 +114,7 @@ impl World {
     fn assert_found_by_time(&self, from_ms: i64, to_ms: i64) {
         for (topic, key) in [("T", "Aa"), ("U", "a"), ("标签", "é"), ("T", "jllgvmc")] {
             let range = Timestamp(from_ms)..=Timestamp(to_ms);
-            let found: Vec<_> = self.index.search(topic, key, &range).map(|at| at.unwrap().0).collect();
+            let found: Vec<_> = self.index.search(topic, key, range).map(|at| at.unwrap().0).collect();
             assert!(found.is_sorted_by(|a, b| a > b), "{found:?}");
             for put in self.puts.iter().filter(|put| put.may_have(topic, key)) {
                 let inside = (from_ms..=to_ms).contains(&put.stored_ms);
@@ -123,7 +123,7 @@ impl World {
                 assert!(is_found || !inside, "{put:?} is missing in {found:?}");
                 assert!(near || !is_found, "{put:?} is too far away");
             }
-            let all: Vec<_> = self.index.search(topic, key, &ALL).map(|at| at.unwrap().0).collect();
+            let all: Vec<_> = self.index.search(topic, key, ALL).map(|at| at.unwrap().0).collect();
             assert!(found.iter().all(|at| all.contains(at)));
         }
     }

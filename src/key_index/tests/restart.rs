@@ -301,3 +301,23 @@ fn what_an_interrupted_making_left_is_in_nobodys_way() {
     settle(&index);
     assert_eq!(disk.files(), [(name, 216)]);
 }
+
+#[test]
+fn files_removed_by_opening_do_not_come_back_behind_the_next_sync() {
+    let geometry = small(4, 20);
+    let (disk, known, _) = with_files(geometry, false);
+    let index = open(&disk, geometry, &known[..known.len() - 1]);
+    index.sync().unwrap();
+    let after = disk.power_cut(1, Survivors::Nothing);
+    assert_eq!(contents(&after).len(), known.len() - 1);
+}
+
+#[test]
+fn slots_that_a_torn_close_left_are_gone_when_the_file_is_closed_again() {
+    let geometry = small(5_000, 500);
+    let (disk, known, puts) = with_files(geometry, false);
+    let path = dir().join(name::digits(known[0].name));
+    disk.overwrite(&path, 40, &[0x11; 20_000]).unwrap();
+    open(&disk, geometry, &known).close().unwrap();
+    assert!(contents(&disk) == undisturbed(geometry, &puts));
+}

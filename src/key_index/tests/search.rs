@@ -10,7 +10,7 @@ use crate::offset::LogOffset;
 
 fn within(index: &KeyIndex, key: &str, from_ms: i64, to_ms: i64) -> Vec<u64> {
     let range = Timestamp(from_ms)..=Timestamp(to_ms);
-    index.search("T", key, &range).map(|at| at.unwrap().0).collect()
+    index.search("T", key, range).map(|at| at.unwrap().0).collect()
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn an_unreadable_file_is_told_and_the_older_ones_are_still_searched() {
     let second = name::digits(index.capture()[1].name);
     let aim = Aim::anything().kind(OpKind::Read).path(second.as_str());
     disk.fail_at_aimed(aim, 1, Fault::persistent(FaultKind::Eio));
-    let found: Vec<_> = index.search("T", "k", &ALL).collect();
+    let found: Vec<_> = index.search("T", "k", ALL).collect();
     let shown: Vec<_> = found.iter().map(|at| at.as_ref().map_or(0, |at| at.0)).collect();
     assert_eq!(shown, [8, 7, 6, 5, 0, 2, 1]);
     let error = found[4].as_ref().unwrap_err().to_string();
@@ -156,7 +156,7 @@ fn a_search_begun_before_its_file_was_written_and_sealed_goes_on() {
     let index = open(&disk, small(4, 8), &[]);
     let puts: Vec<_> = (1..=20).map(|at| Put::new(at, "T", &["k"])).collect();
     puts.iter().for_each(|put| put.feed(&index));
-    let mut search = index.search("T", "k", &ALL);
+    let mut search = index.search("T", "k", ALL);
     let mut found: Vec<_> = search.by_ref().take(3).map(|at| at.unwrap().0).collect();
     index.write_out(LogOffset(18)).unwrap();
     found.extend(search.by_ref().take(3).map(|at| at.unwrap().0));
@@ -216,4 +216,46 @@ fn a_record_put_again_is_skipped_but_the_last_one_is_indexed_twice_and_answered_
     }
     assert_eq!(index.capture()[0].next_entry, 5);
     assert_eq!(found(&index, "T", "k"), [3, 2, 1]);
+}
+
+#[test]
+fn one_thread_puts_and_one_writes_while_others_search() {
+    use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+    const LAST: u64 = 3_000;
+    let disk = SimDisk::new();
+    let index = open(&disk, small(4, 400), &[]);
+    let put = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for at in 1..=LAST {
+                Put::new(at, "T", &["k", "other"]).feed(&index);
+                put.store(at, SeqCst);
+            }
+        });
+        scope.spawn(|| {
+            loop {
+                let up_to = put.load(SeqCst);
+                index.write_out(LogOffset(up_to)).unwrap();
+                index.sync().unwrap();
+                if up_to == LAST {
+                    break;
+                }
+            }
+        });
+        scope.spawn(|| {
+            loop {
+                let least = put.load(SeqCst);
+                let found = found(&index, "T", "k");
+                let newest = found.first().copied().unwrap_or(0);
+                assert!(newest >= least && newest <= LAST);
+                assert!(found.iter().copied().eq((1..=newest).rev()), "{least} {found:?}");
+                if least == LAST {
+                    break;
+                }
+            }
+        });
+    });
+    settle(&index);
+    assert_eq!(found(&index, "T", "k").len(), 3_000);
+    assert_eq!(index.pending_bytes(), 0);
 }

@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::commit_log::CommitLog;
+use crate::dispatch::Derived;
 use crate::error::{Damage, Error, Result};
-use crate::key_index::{KeyIndex, Search};
+use crate::key_index::Search;
 use crate::message::{self, Record};
 use crate::offset::LogOffset;
 use crate::store::reader::Sources;
@@ -23,8 +24,7 @@ const DEFAULT_COUNT: u32 = 64;
 #[derive(Debug)]
 pub struct Find {
     log: Arc<CommitLog>,
-    /// `None`: the key index is switched off.
-    keys: Option<Arc<KeyIndex>>,
+    derived: Arc<Derived>,
     topic: String,
     key: String,
     range: RangeInclusive<Timestamp>,
@@ -38,7 +38,7 @@ impl Find {
     pub(super) fn new(sources: &Sources, topic: &str, key: &str) -> Find {
         Find {
             log: Arc::clone(&sources.log),
-            keys: sources.keys.clone(),
+            derived: Arc::clone(sources.dispatcher.derived()),
             topic: topic.to_owned(),
             key: key.to_owned(),
             range: Timestamp(i64::MIN)..=Timestamp(i64::MAX),
@@ -62,7 +62,7 @@ impl Find {
 
     /// The record at a place that the index names, if it is one that is wanted.
     fn wanted_at(&self, at: LogOffset) -> Result<Option<Record>> {
-        if self.told.contains(&at) {
+        if self.told.contains(&at) || self.derived.is_dropped(&self.topic, at) {
             return Ok(None);
         }
         match self.log.record_at(at) {
@@ -84,7 +84,7 @@ impl Find {
         let search = match &mut self.search {
             Some(search) => search,
             none => {
-                let Some(keys) = &self.keys else {
+                let Some(keys) = &self.derived.keys else {
                     self.left = 0;
                     return Some(Err(Error::InvalidOptions("the key index is switched off".into())));
                 };

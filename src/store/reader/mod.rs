@@ -20,8 +20,8 @@ use std::sync::{Arc, OnceLock};
 use crate::clock::Timestamp;
 use crate::commit_log::CommitLog;
 use crate::consume_queue::{ConsumeQueue, ENTRY_BYTES, Entry, QueueTable};
+use crate::dispatch::Dispatcher;
 use crate::error::{Corruption, Damage, Error, Result};
-use crate::key_index::KeyIndex;
 use crate::message::Record;
 use crate::offset::{LogOffset, QueueOffset};
 
@@ -37,12 +37,14 @@ pub use time::Bound;
 #[derive(Clone)]
 pub(crate) struct Sources {
     pub(crate) log: Arc<CommitLog>,
-    pub(crate) queues: Arc<QueueTable>,
-    /// `None`: the key index is switched off.
-    pub(crate) keys: Option<Arc<KeyIndex>>,
+    pub(crate) dispatcher: Arc<Dispatcher>,
 }
 
 impl Sources {
+    pub(crate) fn queues(&self) -> &QueueTable {
+        &self.dispatcher.derived().queues
+    }
+
     /// One queue of one topic, whether it exists or not.
     pub(crate) fn queue(&self, topic: &str, id: u32) -> Queue {
         let files = OnceLock::new();
@@ -209,7 +211,7 @@ impl Queue {
         let inner = &*self.inner;
         if inner.files.get().is_none() {
             // Another thread may have found it meanwhile: it is the same one.
-            let _ = inner.files.set(inner.sources.queues.queue(&inner.topic, inner.id)?);
+            let _ = inner.files.set(inner.sources.queues().queue(&inner.topic, inner.id)?);
         }
         inner.files.get().map(Arc::as_ref)
     }
@@ -217,34 +219,36 @@ impl Queue {
     /// The same queue, made in memory if there is none, so that it can be waited for (spec H42).
     fn files_or_new(&self) -> &ConsumeQueue {
         let inner = &*self.inner;
-        inner.files.get_or_init(|| inner.sources.queues.queue_or_new(&inner.topic, inner.id))
+        inner.files.get_or_init(|| inner.sources.queues().queue_or_new(&inner.topic, inner.id))
     }
 
     fn bounds(&self) -> Result<Bounds> {
         let Some(files) = self.files() else {
             return Ok(Bounds { min: QueueOffset(0), max: QueueOffset(0) });
         };
+        // Before the end: whatever is put into the queue meanwhile lies beyond it.
+        let readable = self.inner.sources.dispatcher.readable();
         // The end first: retention may move the beginning in between, and then up to this end at most.
-        let put = files.max();
+        let (put, newest_end) = files.end();
         let min = files.min(self.log().first())?.min(put);
-        let max = if self.log().failure().is_some() { self.durable_max(files, min, put)? } else { put };
+        let max = if newest_end <= readable { put } else { self.readable_max(files, min, put, readable)? };
         Ok(Bounds { min: min.min(max), max })
     }
 
-    /// After a failure: the end of the entries whose records may still be read.
-    fn durable_max(&self, files: &ConsumeQueue, min: QueueOffset, put: QueueOffset) -> Result<QueueOffset> {
-        let readable = self.log().readable();
-        let is_durable = |at: u64| -> Result<bool> {
-            Ok(files.entry(QueueOffset(at))?.is_none_or(|entry| entry.end() <= readable))
-        };
+    /// The end of the entries that may be read: those of a batch only together, and after a failure the durable ones.
+    fn readable_max(
+        &self,
+        files: &ConsumeQueue,
+        min: QueueOffset,
+        put: QueueOffset,
+        readable: LogOffset,
+    ) -> Result<QueueOffset> {
         let (mut low, mut high) = (min.0, put.0);
-        // Nearly always all of them are.
-        if low < high && is_durable(high - 1)? {
-            return Ok(put);
-        }
         while low < high {
             let middle = low.midpoint(high);
-            if is_durable(middle)? { low = middle.saturating_add(1) } else { high = middle }
+            let entry = files.entry(QueueOffset(middle))?;
+            let is_readable = entry.is_none_or(|entry| entry.end() <= readable);
+            if is_readable { low = middle.saturating_add(1) } else { high = middle }
         }
         Ok(QueueOffset(low))
     }

@@ -1,0 +1,287 @@
+//! Opening what is derived: may its files be relied on, and if not, make queues and key index anew from the log.
+//!
+//! The files are never evidence about the log (promises rule 5). They are relied on up to a place if our own record of
+//! them (`sawlog/queues`) says so, nobody else wrote since, and all of them are there. From that place on the
+//! dispatcher derives; where there is none, from the log's first record.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::checkpoint::{IndexFileMark, IndexMark, JavaCheckpoint, Snapshot, WriterId};
+use crate::clock::Timestamp;
+use crate::commit_log::CommitLog;
+use crate::consume_queue::{self, Known, QueueSurvey, QueueTable};
+use crate::disk::Disk;
+use crate::dispatch::{Derived, Dispatcher};
+use crate::error::{Error, Result};
+use crate::key_index::{IndexSurvey, KeyIndex, KnownFile};
+use crate::layout::Layout;
+use crate::offset::LogOffset;
+use crate::recovery::{Before, Plan, RecoveryReport};
+use crate::store::options::Options;
+use crate::store::recorder::{Recorder, Shape};
+
+/// Entries beyond this many bytes are moved from memory to files while a long log is derived.
+const REPLAY_BYTES: u64 = 4 << 20;
+
+/// What the derived files are, found without touching them.
+#[derive(Debug)]
+pub(super) struct Derivation {
+    queues: QueueSurvey,
+    index: IndexSurvey,
+    entries_per_segment: u32,
+    /// Up to where the files hold everything.
+    pub(super) whole_to: Option<LogOffset>,
+}
+
+impl Derivation {
+    /// Looks. Touches nothing.
+    ///
+    /// # Errors
+    /// [`Error::Geometry`] if the options say another length of queue files than the files have; [`Error::Io`].
+    pub(super) fn look(
+        disk: &dyn Disk,
+        layout: &Layout,
+        options: &Options,
+        before: &Before,
+    ) -> Result<Derivation> {
+        let queues = QueueSurvey::of(disk, &layout.consume_queues())?;
+        let index = IndexSurvey::of(disk, &layout.index(), options.index)?;
+        let found = queues.entries_per_segment;
+        let entries_per_segment = options.queue_entries_for(&layout.consume_queues(), found)?;
+        let mut derivation = Derivation { queues, index, entries_per_segment, whole_to: None };
+        let snapshot = before.snapshot.as_ref().filter(|_| before.is_ours() && !options.rebuild);
+        derivation.whole_to =
+            snapshot.filter(|s| derivation.is_whole(s, before, options)).map(|s| s.derived_to);
+        Ok(derivation)
+    }
+
+    fn is_whole(&self, snapshot: &Snapshot, before: &Before, options: &Options) -> bool {
+        let ours = before.mark.as_ref().is_some_and(|mark| mark.writer == snapshot.writer);
+        let has_queues = self.queues.odd.is_empty()
+            && (self.queues.entries_per_segment.is_none()
+                || snapshot.entries_per_segment == self.entries_per_segment)
+            && self.queues.covers(&known_queues(snapshot), self.entries_per_segment);
+        let has_index = !options.key_index
+            || snapshot.index.as_ref().is_some_and(|index| {
+                (index.slots, index.entries) == (options.index.slots, options.index.entries)
+                    && KeyIndex::covers(&self.index, &known_index(index))
+            });
+        ours && snapshot.has_files && has_queues && has_index
+    }
+
+    /// What stays the same in what the recorder writes down.
+    pub(super) fn shape(&self, writer: WriterId, options: &Options) -> Shape {
+        let index = options.key_index.then_some(options.index);
+        Shape { writer, entries_per_segment: self.entries_per_segment, index }
+    }
+
+    /// What must be said and moved before anything is derived into files. May stop anywhere and be begun again.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(super) fn prepare(
+        &self,
+        disk: &dyn Disk,
+        layout: &Layout,
+        before: &Before,
+        plan: &mut Plan,
+        options: &Options,
+    ) -> Result<()> {
+        let rebuild = plan.replay_from.is_none();
+        self.lower_java_checkpoint(disk, layout, before, rebuild, options)?;
+        if let Some(snapshot) = before.snapshot.as_ref().filter(|s| rebuild && s.has_files) {
+            // From here on the files are neither what they were nor what they will be.
+            Snapshot { has_files: false, index: None, ..snapshot.clone() }.save(disk, &layout.own())?;
+        }
+        for path in
+            self.queues.odd.iter().map(|odd| &odd.path).chain(self.index.odd.iter().map(|odd| &odd.path))
+        {
+            plan.report.set_aside.push(set_aside(disk, layout, path)?);
+        }
+        if rebuild || !options.key_index {
+            self.remove_index(disk, layout)?;
+        }
+        clear(disk, &layout.making_derived())
+    }
+
+    /// See [`Recorder`]: a broker that finds our abort mark must derive anew what may not be in files by then.
+    fn lower_java_checkpoint(
+        &self,
+        disk: &dyn Disk,
+        layout: &Layout,
+        before: &Before,
+        rebuild: bool,
+        options: &Options,
+    ) -> Result<()> {
+        let path = layout.checkpoint();
+        let Some(found) = JavaCheckpoint::load(disk, &path)? else { return Ok(()) };
+        let snapshot = before.snapshot.as_ref().filter(|_| !rebuild);
+        let at = match (snapshot, options.key_index) {
+            (None, _) => Timestamp(0),
+            (Some(snapshot), false) => snapshot.last_stored,
+            (Some(snapshot), true) => snapshot.index.as_ref().map_or(Timestamp(0), sealed_end),
+        };
+        let index = if options.key_index { at.min(found.index) } else { Timestamp(0) };
+        let lowered = JavaCheckpoint { physic: at.min(found.physic), logics: at.min(found.logics), index };
+        if lowered == found { Ok(()) } else { lowered.save(disk, &path) }
+    }
+
+    fn remove_index(&self, disk: &dyn Disk, layout: &Layout) -> Result<()> {
+        if self.index.files.is_empty() {
+            return Ok(());
+        }
+        let dir = layout.index();
+        for name in &self.index.files {
+            let path = dir.join(crate::layout::index_name(*name));
+            disk.remove(&path).map_err(|e| Error::io("removing", &path, e))?;
+        }
+        disk.sync_dir(&dir).map_err(|e| Error::io("syncing the folder", &dir, e))
+    }
+
+    /// Opens queues and key index, and derives what is not in their files yet. The log stands; nobody reads yet.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if index files contradict what we know of them; [`Error::Io`], [`Error::Full`].
+    pub(super) fn open(
+        self,
+        disk: &Arc<dyn Disk>,
+        layout: &Layout,
+        log: &Arc<CommitLog>,
+        plan: &Plan,
+        options: &Options,
+        found: Found<'_>,
+    ) -> Result<Recorder> {
+        let Found { before, shape, report } = found;
+        let (dir, making) = (layout.consume_queues(), layout.making_derived());
+        let geometry = consume_queue::Geometry {
+            entries_per_segment: self.entries_per_segment,
+            open_files: usize::try_from(options.open_files).unwrap_or(usize::MAX),
+        };
+        let snapshot = before.snapshot.as_ref().filter(|_| plan.replay_from.is_some());
+        let disk_of = || Arc::clone(disk);
+        let queues = match snapshot {
+            Some(snapshot) => {
+                let known = known_queues(snapshot);
+                QueueTable::open(disk_of(), dir, making.clone(), geometry, &self.queues, &known)?
+            }
+            None => QueueTable::open_to_rebuild(
+                disk_of(),
+                dir,
+                making.clone(),
+                geometry,
+                &self.queues,
+                log.first(),
+            )?,
+        };
+        let known = snapshot.and_then(|s| s.index.as_ref()).map(known_index).unwrap_or_default();
+        let keys = match options.key_index {
+            true => Some(KeyIndex::open(disk_of(), layout.index(), making, options.index, &known)?),
+            false => None,
+        };
+        let (queues, keys) = (Arc::new(queues), keys.map(Arc::new));
+        let (levels, clock) = (options.delay_levels.clone(), Arc::clone(&options.clock));
+        let derived = Arc::new(Derived::new(queues, keys, levels, clock, plan.dropped.clone()));
+        let from = plan.replay_from.unwrap_or_else(|| log.first());
+        let last_stored = snapshot.map_or(Timestamp(0), |s| s.last_stored);
+        let dispatcher = Arc::new(Dispatcher::new(log, &derived, from, last_stored));
+        let saved_to = snapshot.map(|s| s.derived_to);
+        let recorder = Recorder::new(disk_of(), layout.clone(), shape, dispatcher, saved_to);
+        replay(log, &recorder, plan)?;
+        let odd = derived.odd();
+        (report.doubled, report.missing, report.misnumbered) = (odd.replaced, odd.missing, odd.refused);
+        (report.derived_from, report.rebuilt) = (from, plan.replay_from.is_none() && report.records > 0);
+        Ok(recorder)
+    }
+}
+
+/// What [`Derivation::open`] goes by, and what it completes.
+pub(super) struct Found<'a> {
+    pub(super) before: &'a Before,
+    pub(super) shape: Shape,
+    pub(super) report: &'a mut RecoveryReport,
+}
+
+fn replay(log: &CommitLog, recorder: &Recorder, plan: &Plan) -> Result<()> {
+    let dispatcher = recorder.dispatcher();
+    while dispatcher.replay_some()? {
+        if recorder.pending_bytes() >= REPLAY_BYTES {
+            recorder.write_out(log.flushed().at())?;
+        }
+    }
+    let queues = &dispatcher.derived().queues;
+    if plan.replay_from.is_none() {
+        queues.trim()?;
+    }
+    // Queues whose records have all gone keep their numbering.
+    for (topic, id, next) in plan.queues.iter() {
+        let Ok(topic) = std::str::from_utf8(topic) else { continue };
+        if queues.queue(topic, id).is_none_or(|queue| queue.max() < next) {
+            queues.set_next(topic, id, next);
+        }
+    }
+    Ok(())
+}
+
+fn known_queues(snapshot: &Snapshot) -> BTreeMap<(String, u32), Known> {
+    let known = snapshot.queues.iter().filter_map(|((topic, id), mark)| {
+        let topic = String::from_utf8(topic.clone()).ok()?;
+        Some(((topic, *id), Known { first: mark.first, next: mark.next }))
+    });
+    known.collect()
+}
+
+fn known_index(mark: &IndexMark) -> Vec<KnownFile> {
+    let known = |file: &IndexFileMark| KnownFile {
+        name: file.name,
+        next_entry: file.next_entry,
+        begin_time: file.begin_time.0,
+        end_time: file.end_time.0,
+        begin_offset: file.begin_offset,
+        end_offset: file.end_offset,
+        sealed: file.sealed,
+    };
+    mark.files.iter().map(known).collect()
+}
+
+/// The last key of the index files that are full and synced, without one before that is not.
+fn sealed_end(mark: &IndexMark) -> Timestamp {
+    let sealed = mark.files.iter().take_while(|file| file.sealed);
+    sealed.last().map_or(Timestamp(0), |file| file.end_time)
+}
+
+/// Moves a file out of the way, durably.
+fn set_aside(disk: &dyn Disk, layout: &Layout, path: &Path) -> Result<PathBuf> {
+    let inside = path.strip_prefix(layout.root()).unwrap_or(path);
+    let name = inside.to_string_lossy().replace('/', "+");
+    for again in 0..u32::MAX {
+        let aside = layout.aside(&name, again);
+        let dir = aside.parent().unwrap_or(&aside);
+        disk.create_dirs(dir).map_err(|e| Error::io("making the folder", dir, e))?;
+        match disk.rename(path, &aside) {
+            Ok(()) => {
+                disk.sync_dir(dir).map_err(|e| Error::io("syncing the folder", dir, e))?;
+                let from = path.parent().unwrap_or(path);
+                disk.sync_dir(from).map_err(|e| Error::io("syncing the folder", from, e))?;
+                return Ok(aside);
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(Error::io("putting aside", path, e)),
+        }
+    }
+    Err(Error::Foreign { path: path.to_path_buf(), why: "no name is left to put it aside".into() })
+}
+
+/// Files that were being made when the last writer ended hold nothing.
+fn clear(disk: &dyn Disk, making: &Path) -> Result<()> {
+    let entries = match disk.list(making) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(Error::io("listing", making, e)),
+    };
+    for entry in entries.iter().filter(|e| !e.is_dir) {
+        disk.remove(&entry.path).map_err(|e| Error::io("removing", &entry.path, e))?;
+    }
+    Ok(())
+}

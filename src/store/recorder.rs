@@ -1,0 +1,241 @@
+//! Puts what was derived into files, off the dispatcher's path, and says durably how far that is.
+//!
+//! Queue and index entries go to files only when a sync covers their records, gathered, about once a second or when
+//! memory holds too much of them: so a power cut never leaves an entry without its record. Once a segment, and at the
+//! end, all of them are synced and the place is written down (`sawlog/queues`): the next open derives from there on.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::checkpoint::{IndexFileMark, IndexMark, JavaCheckpoint, QueueMark, Snapshot, WriterId};
+use crate::clock::Timestamp;
+use crate::commit_log::CommitLog;
+use crate::consume_queue::Known;
+use crate::disk::Disk;
+use crate::dispatch::{Captured, Dispatcher};
+use crate::error::Result;
+use crate::flush::Flush;
+use crate::key_index::{self, KnownFile};
+use crate::layout::Layout;
+use crate::offset::LogOffset;
+use crate::sync::Mutex;
+use crate::worker::Next;
+
+/// How long entries stay in memory alone.
+const WRITE_EVERY: Duration = Duration::from_secs(1);
+/// So many bytes of entries are written at once, whenever it is.
+const MOST_PENDING_BYTES: u64 = 4 << 20;
+/// How long to wait when the disk is full.
+const FULL_REST: Duration = Duration::from_secs(1);
+
+/// What stays the same in all that a recorder writes down.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    pub(crate) writer: WriterId,
+    pub(crate) entries_per_segment: u32,
+    pub(crate) index: Option<key_index::Geometry>,
+}
+
+/// See the file's text.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    disk: Arc<dyn Disk>,
+    layout: Layout,
+    shape: Shape,
+    dispatcher: Arc<Dispatcher>,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    /// Up to where the files are said to be whole; `None`: nothing is said yet.
+    saved_to: Option<LogOffset>,
+    /// What is to be said next, once everything in it is durable.
+    waiting: Option<Captured>,
+    written_at: Duration,
+}
+
+impl Recorder {
+    /// `saved_to` is what the snapshot on disk says of the files, if it says anything.
+    pub(crate) fn new(
+        disk: Arc<dyn Disk>,
+        layout: Layout,
+        shape: Shape,
+        dispatcher: Arc<Dispatcher>,
+        saved_to: Option<LogOffset>,
+    ) -> Recorder {
+        let kept = Kept { saved_to, waiting: None, written_at: Duration::ZERO };
+        Recorder { disk, layout, shape, dispatcher, kept: Mutex::new(kept) }
+    }
+
+    pub(crate) fn dispatcher(&self) -> &Arc<Dispatcher> {
+        &self.dispatcher
+    }
+
+    /// Writes what is due.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io): a sync failed, which is final. A full disk is no error: what was not written
+    /// stays in memory and is tried again.
+    pub(crate) fn record(&self, log: &CommitLog, now: Duration) -> Result<Next> {
+        let mut kept = self.kept.lock();
+        if log.failure().is_some() {
+            return Ok(Next::Wait);
+        }
+        let durable = self.dispatcher.dispatched().at().min(log.flushed().at());
+        let base = log.segments().find(durable).map_or(LogOffset::ZERO, |s| s.base());
+        if kept.waiting.is_none() && kept.saved_to.is_none_or(|to| to < base) {
+            kept.waiting = Some(self.dispatcher.capture());
+        }
+        let is_due = kept.waiting.as_ref().is_some_and(|captured| captured.at <= durable);
+        match self.record_due(&mut kept, is_due, durable, now) {
+            // It says itself which disk is full when somebody must wait for it: the log.
+            Err(error) if error.is_full() => Ok(Next::After(FULL_REST)),
+            other => other,
+        }
+    }
+
+    fn record_due(&self, kept: &mut Kept, is_due: bool, durable: LogOffset, now: Duration) -> Result<Next> {
+        let pending_bytes = self.pending_bytes();
+        let age = now.saturating_sub(kept.written_at);
+        if !is_due && pending_bytes < MOST_PENDING_BYTES && age < WRITE_EVERY {
+            return Ok(if pending_bytes > 0 { Next::After(WRITE_EVERY - age) } else { Next::Wait });
+        }
+        if is_due || pending_bytes > 0 {
+            self.write_out(durable)?;
+            kept.written_at = now;
+        }
+        if let Some(captured) = kept.waiting.take_if(|_| is_due) {
+            let at = captured.at;
+            if let Err(error) = self.save(&captured) {
+                kept.waiting = Some(captured);
+                return Err(error);
+            }
+            kept.saved_to = Some(at);
+        }
+        Ok(if self.pending_bytes() > 0 { Next::After(WRITE_EVERY) } else { Next::Wait })
+    }
+
+    /// Bytes of entries that are in memory alone.
+    pub(crate) fn pending_bytes(&self) -> u64 {
+        let derived = self.dispatcher.derived();
+        derived.queues.pending_bytes() + derived.keys.as_ref().map_or(0, |keys| keys.pending_bytes())
+    }
+
+    /// Moves to files what a sync of the log covers.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io); what was not written stays in memory.
+    pub(crate) fn write_out(&self, durable: LogOffset) -> Result<()> {
+        let derived = self.dispatcher.derived();
+        derived.queues.write_out(durable)?;
+        derived.keys.as_ref().map_or(Ok(()), |keys| keys.write_out(durable))
+    }
+
+    /// Everything in `captured` lies in files: syncs them and says so.
+    fn save(&self, captured: &Captured) -> Result<()> {
+        let derived = self.dispatcher.derived();
+        derived.queues.sync()?;
+        if let Some(keys) = &derived.keys {
+            keys.sync()?;
+        }
+        let snapshot = snapshot(&self.shape, captured, derived.dropped());
+        snapshot.save(&*self.disk, &self.layout.own())?;
+        self.tell_java(captured.last_stored)
+    }
+
+    /// RocketMQ's checkpoint, for a broker that finds our abort mark: it scans from a segment that begins before these
+    /// times and derives anew what lies behind, and it deletes every index file that ends later than it was told
+    /// (spec 9.6, H10). So the times stay below the last key of the index files that are full and synced.
+    fn tell_java(&self, last_stored: Timestamp) -> Result<()> {
+        let derived = self.dispatcher.derived();
+        let (limit, index) = match &derived.keys {
+            Some(keys) => {
+                let sealed = keys.sealed_end().unwrap_or(Timestamp(0));
+                (sealed, sealed)
+            }
+            None => (last_stored, Timestamp(0)),
+        };
+        let at = last_stored.min(limit);
+        JavaCheckpoint { physic: at, logics: at, index }.save(&*self.disk, &self.layout.checkpoint())
+    }
+
+    /// The last thing but the log's mark: everything derived, written, synced and said.
+    pub(crate) fn close(&self, log: &CommitLog) -> Result<()> {
+        let mut kept = self.kept.lock();
+        while self.dispatcher.step()? {}
+        let captured = self.dispatcher.capture();
+        self.write_out(log.flushed().at())?;
+        let derived = self.dispatcher.derived();
+        if let Some(keys) = &derived.keys {
+            keys.close()?;
+        }
+        self.save(&captured)?;
+        kept.saved_to = Some(captured.at);
+        let index = derived.keys.as_ref().and_then(|keys| keys.sealed_end()).unwrap_or(Timestamp(0));
+        let at = captured.last_stored;
+        JavaCheckpoint { physic: at, logics: at, index }.save(&*self.disk, &self.layout.checkpoint())
+    }
+
+    /// Removes a topic: its records so far are neither queued nor indexed any more, now and after any later open.
+    /// The numbering of its queues goes on.
+    ///
+    /// First said durably, then done: whoever opens after a crash in between finishes it.
+    pub(crate) fn drop_topic(&self, log: &CommitLog, topic: &str) -> Result<()> {
+        let mut kept = self.kept.lock();
+        let derived = self.dispatcher.derived();
+        self.dispatcher.standing(|mut captured| {
+            let to = captured.at;
+            while log.flushed().at() < to {
+                log.flush()?;
+            }
+            self.write_out(to)?;
+            derived.drop_below(topic, to);
+            for ((name, _), known) in &mut captured.queues {
+                if name == topic {
+                    known.first = known.next;
+                }
+            }
+            kept.waiting = None;
+            self.save(&captured)?;
+            kept.saved_to = Some(to);
+            derived.queues.drop_topic(topic)
+        })
+    }
+}
+
+/// What is written down about a captured moment.
+fn snapshot(shape: &Shape, captured: &Captured, dropped: BTreeMap<Vec<u8>, LogOffset>) -> Snapshot {
+    let queue = |((topic, id), known): (&(String, u32), &Known)| {
+        ((topic.clone().into_bytes(), *id), QueueMark { first: known.first, next: known.next })
+    };
+    let index = shape.index.zip(captured.index.as_ref()).map(|(geometry, files)| IndexMark {
+        slots: geometry.slots,
+        entries: geometry.entries,
+        files: files.iter().map(index_file_mark).collect(),
+    });
+    Snapshot {
+        derived_to: captured.at,
+        last_stored: captured.last_stored,
+        writer: shape.writer,
+        has_files: true,
+        entries_per_segment: shape.entries_per_segment,
+        queues: captured.queues.iter().map(queue).collect(),
+        index,
+        dropped,
+    }
+}
+
+fn index_file_mark(file: &KnownFile) -> IndexFileMark {
+    IndexFileMark {
+        name: file.name,
+        next_entry: file.next_entry,
+        begin_time: Timestamp(file.begin_time),
+        end_time: Timestamp(file.end_time),
+        begin_offset: file.begin_offset,
+        end_offset: file.end_offset,
+        slots_used: 0,
+        sealed: file.sealed,
+    }
+}
