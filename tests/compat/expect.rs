@@ -112,14 +112,17 @@ fn look_ups_by_time_give_javas_offsets() {
 /// The same request as Java got.
 fn asked(line: &Value) -> Fetch {
     let count = number(line, "maxNum");
-    let bytes = line["maxTotalBytes"].as_u64().map_or(ASKED_BYTES.1, |b| b.clamp(ASKED_BYTES.0, ASKED_BYTES.1));
+    let bytes =
+        line["maxTotalBytes"].as_u64().map_or(ASKED_BYTES.1, |b| b.clamp(ASKED_BYTES.0, ASKED_BYTES.1));
     let wanted = Fetch::from_signed(line["offset"].as_i64().unwrap())
         .max_count(count.min(MOST_COUNT) as u32)
         .max_bytes(bytes.min(MOST_BYTES))
         .max_scanned(count.max(800) as u32);
     match line["tags"].as_array() {
         None => wanted,
-        Some(tags) => wanted.filter(Filter::tag_hashes(tags.iter().map(|tag| java_hash(tag.as_str().unwrap())))),
+        Some(tags) => {
+            wanted.filter(Filter::tag_hashes(tags.iter().map(|tag| java_hash(tag.as_str().unwrap()))))
+        }
     }
 }
 
@@ -170,7 +173,8 @@ fn carries(line: &Value, key: &str) -> bool {
     let keys = props["KEYS"].as_str().unwrap_or_default();
     let flags = SysFlags(line["sysFlag"].as_i64().unwrap() as i32);
     flags.transaction() != Transaction::Rollback
-        && (props["UNIQ_KEY"].as_str() == Some(key) || keys.split(' ').any(|one| !one.is_empty() && one == key))
+        && (props["UNIQ_KEY"].as_str() == Some(key)
+            || keys.split(' ').any(|one| !one.is_empty() && one == key))
 }
 
 #[test]

@@ -8,7 +8,7 @@ fn places(found: crate::store::reader::Find) -> Vec<u64> {
 
 #[test]
 fn keys_are_found_newest_first_over_all_index_files() {
-    let mut world = World::new();
+    let world = World::new();
     for n in 0..200 {
         world.append(&Message::new("t", "x").key(&format!("k{}", n % 10)).unique_key(&format!("u{n}")));
     }
@@ -25,7 +25,7 @@ fn keys_are_found_newest_first_over_all_index_files() {
 
 #[test]
 fn the_default_limit_is_that_of_rocketmq() {
-    let mut world = World::new();
+    let world = World::new();
     for _ in 0..70 {
         world.append(&Message::new("t", "x").key("k"));
     }
@@ -36,7 +36,7 @@ fn the_default_limit_is_that_of_rocketmq() {
 
 #[test]
 fn colliding_keys_and_topics_are_told_apart() {
-    let mut world = World::new();
+    let world = World::new();
     for key in ["Aa", "BB", "Aa"] {
         world.append(&Message::new("t", "x").key(key));
     }
@@ -52,7 +52,7 @@ fn colliding_keys_and_topics_are_told_apart() {
 
 #[test]
 fn a_record_is_found_by_each_of_its_keys_and_once_by_a_doubled_one() {
-    let mut world = World::new();
+    let world = World::new();
     let message = Message::new("t", "x").property("KEYS", "a  b a").unique_key("a c");
     let record = world.append(&message);
     world.derive();
@@ -61,14 +61,14 @@ fn a_record_is_found_by_each_of_its_keys_and_once_by_a_doubled_one() {
     }
     assert_eq!(places(world.sources.find("t", "a  b a")), [], "the whole text is no key");
     // As after a crash of RocketMQ (H10): the same record's keys again.
-    let keys = world.sources.keys.as_ref().unwrap();
+    let keys = world.keys();
     keys.put(record.position.offset, record.stored, record.stored, "t", ["a", "b"].into_iter());
     assert_eq!(places(world.sources.find("t", "b")), [0]);
 }
 
 #[test]
 fn a_range_of_times_holds_to_the_millisecond() {
-    let mut world = World::new();
+    let world = World::new();
     for _ in 0..10 {
         world.append(&Message::new("t", "x").key("k"));
         world.clock.turn(std::time::Duration::from_millis(1));
@@ -85,28 +85,29 @@ fn a_range_of_times_holds_to_the_millisecond() {
 
 #[test]
 fn index_entries_that_point_at_no_record_are_passed_over() {
-    let mut world = World::new();
+    let world = World::new();
     let kept = world.append(&Message::new("t", "x").key("k"));
     world.append(&Message::new("t", "y").key("k"));
     world.derive();
-    let keys = world.sources.keys.as_ref().unwrap();
+    let keys = world.keys();
     let end = world.store.marks().visible;
     for lie in [end, end.plus(1 << 30)] {
         keys.put(lie, kept.stored, kept.stored, "t", ["k"].into_iter());
     }
     assert_eq!(places(world.sources.find("t", "k")), [1, 0]);
-    let inside = kept.position.offset.plus(10);
-    let fresh = World::new();
-    let keys = fresh.sources.keys.clone().unwrap();
-    keys.put(kept.position.offset, kept.stored, kept.stored, "t", ["k"].into_iter());
-    keys.put(inside, kept.stored, kept.stored, "t", ["k"].into_iter());
-    world.sources.keys = Some(keys);
-    assert_eq!(places(world.sources.find("t", "k")), [0]);
+    // In the middle of a record, and at one that does not carry the key.
+    let other = world.append(&Message::new("t", "z"));
+    let fresh = derived_in("/fresh", &world.disk, &world.store, PER_FILE);
+    let keys = fresh.dispatcher.derived().keys.as_ref().unwrap();
+    for at in [kept.position.offset, kept.position.offset.plus(10), other.position.offset] {
+        keys.put(at, kept.stored, kept.stored, "t", ["k"].into_iter());
+    }
+    assert_eq!(places(fresh.find("t", "k")), [0]);
 }
 
 #[test]
 fn a_damaged_record_is_an_error_of_its_own() {
-    let mut world = World::new();
+    let world = World::new();
     let records: Vec<_> = (0..3).map(|_| world.append(&Message::new("t", "text").key("k"))).collect();
     world.derive();
     world.damage(&records[1]);
@@ -135,9 +136,10 @@ fn records_that_retention_removed_are_found_no_more() {
 
 #[test]
 fn without_an_index_finding_is_refused() {
-    let mut world = World::new();
-    world.sources.keys = None;
-    let mut found = world.sources.find("t", "k");
+    let disk = SimDisk::new();
+    let options = Options::new().disk(disk).segment_bytes(SEGMENT).key_index(false).by_hand();
+    let store = Store::open("/store", options).unwrap();
+    let mut found = store.find("t", "k");
     assert!(matches!(found.next(), Some(Err(Error::InvalidOptions(why))) if why.contains("switched off")));
     assert!(found.next().is_none());
 }

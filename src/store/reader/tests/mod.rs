@@ -9,11 +9,13 @@ mod waiting;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::task::Waker;
 
 use crate::clock::{HandClock, Timestamp};
 use crate::consume_queue::{Entry, Geometry, Put, QueueSurvey, QueueTable};
 use crate::disk::Disk;
 use crate::disk::sim::SimDisk;
+use crate::dispatch::{DelayLevels, Derived, Dispatcher};
 use crate::flush::AsyncFlush;
 use crate::key_index::{self, KeyIndex};
 use crate::message::derivable;
@@ -30,33 +32,46 @@ struct World {
     clock: Arc<HandClock>,
     store: Store,
     sources: Sources,
-    derived: LogOffset,
 }
 
 fn open(disk: &SimDisk, clock: &Arc<HandClock>) -> Store {
     let options = Options::new().disk(disk.clone()).clock(Arc::clone(clock)).segment_bytes(SEGMENT).by_hand();
+    let options = options.index_slots(7).index_entries(50).queue_segment_entries(PER_FILE);
     Store::open("/store", options.flush(AsyncFlush::default())).unwrap()
+}
+
+/// Queues, index and a dispatcher over this log, beside the store's own.
+fn derived_in(dir: &str, disk: &SimDisk, store: &Store, per_file: u32) -> Sources {
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let (dir, making) = (Path::new(dir), Path::new(dir).join("making"));
+    let survey = QueueSurvey::of(disk, &dir.join("queues")).unwrap();
+    let geometry = Geometry { entries_per_segment: per_file, open_files: 8 };
+    let (to, known) = (dir.join("queues"), BTreeMap::new());
+    let queues = QueueTable::open(Arc::clone(&shared), to, making.clone(), geometry, &survey, &known);
+    let geometry = key_index::Geometry { slots: 7, entries: 50 };
+    let keys = KeyIndex::open(shared, dir.join("index"), making, geometry, &[]).unwrap();
+    let clock = Arc::new(HandClock::new(Timestamp(1)));
+    let (queues, keys) = (Arc::new(queues.unwrap()), Some(Arc::new(keys)));
+    let derived = Arc::new(Derived::new(queues, keys, DelayLevels::default(), clock, BTreeMap::new()));
+    follow(store, &derived, LogOffset(0))
+}
+
+fn follow(store: &Store, derived: &Arc<Derived>, from: LogOffset) -> Sources {
+    let log = Arc::clone(&store.inner.log);
+    let dispatcher = Arc::new(Dispatcher::new(&log, derived, from, Timestamp(0)));
+    Sources { log, dispatcher }
 }
 
 impl World {
     fn new() -> World {
+        World::with_files_of(PER_FILE)
+    }
+
+    fn with_files_of(entries: u32) -> World {
         let (disk, clock) = (SimDisk::new(), Arc::new(HandClock::new(Timestamp(1_000_000))));
         let store = open(&disk, &clock);
-        let shared: Arc<dyn Disk> = Arc::new(disk.clone());
-        let (dir, making) = (Path::new("/derived/queues"), Path::new("/derived/making"));
-        let survey = QueueSurvey::of(&disk, dir).unwrap();
-        let geometry = Geometry { entries_per_segment: PER_FILE, open_files: 8 };
-        let known = BTreeMap::new();
-        let queues =
-            QueueTable::open(Arc::clone(&shared), dir.into(), making.into(), geometry, &survey, &known);
-        let geometry = key_index::Geometry { slots: 7, entries: 50 };
-        let keys = KeyIndex::open(shared, "/derived/index".into(), making.into(), geometry, &[]);
-        let sources = Sources {
-            log: Arc::clone(&store.inner.log),
-            queues: Arc::new(queues.unwrap()),
-            keys: Some(Arc::new(keys.unwrap())),
-        };
-        World { disk, clock, store, sources, derived: LogOffset(0) }
+        let sources = derived_in("/derived", &disk, &store, entries);
+        World { disk, clock, store, sources }
     }
 
     fn append(&self, message: &Message) -> Record {
@@ -65,7 +80,7 @@ impl World {
     }
 
     /// So many messages of 8 bytes, each a millisecond after the one before.
-    fn fill(&mut self, count: u64) {
+    fn fill(&self, count: u64) {
         for n in 0..count {
             self.append(&Message::new("t", format!("{n:08}")));
             self.clock.turn(std::time::Duration::from_millis(1));
@@ -73,28 +88,27 @@ impl World {
         self.derive();
     }
 
-    /// What a dispatcher does.
-    fn derive(&mut self) {
-        let (queues, keys) = (&self.sources.queues, self.sources.keys.as_ref().unwrap());
-        let mut records = self.store.scan(self.derived);
-        for record in &mut records {
-            let record = record.unwrap();
-            let found = derivable(record.message.properties.as_bytes());
-            let words = found.keys.as_deref().unwrap_or_default().split(' ').filter(|key| !key.is_empty());
-            let all = found.unique.as_deref().into_iter().chain(words);
-            keys.put(record.position.offset, record.stored, record.stored, record.topic(), all);
-            if record.is_queued() {
-                let put = queues.put(record.topic(), record.queue_id(), record.queue_offset, entry(&record));
-                assert!(matches!(put, Put::Appended | Put::Gap(_)), "{put:?}");
-            }
-        }
-        self.derived = records.position();
-        queues.tell().into_iter().for_each(std::task::Waker::wake);
+    fn derive(&self) {
+        self.sources.dispatcher.step().unwrap();
+    }
+
+    fn queues(&self) -> &QueueTable {
+        self.sources.queues()
+    }
+
+    fn keys(&self) -> &KeyIndex {
+        self.sources.dispatcher.derived().keys.as_ref().unwrap()
+    }
+
+    /// Everything that was put may be read.
+    fn show(&self) {
+        let end = self.store.marks().visible;
+        self.sources.dispatcher.dispatched().advance(end).into_iter().for_each(Waker::wake);
     }
 
     /// Puts an entry in place of the one at `at`.
     fn forge(&self, at: u64, entry: Entry) {
-        let put = self.sources.queues.put("t", 0, QueueOffset(at), entry);
+        let put = self.queues().put("t", 0, QueueOffset(at), entry);
         assert_eq!(put, Put::Replaced);
     }
 
@@ -112,7 +126,8 @@ impl World {
         self.store.clone().close().unwrap();
         self.disk.remove(Path::new("/store/commitlog/00000000000000000000")).unwrap();
         self.store = open(&self.disk, &self.clock);
-        self.sources.log = Arc::clone(&self.store.inner.log);
+        let derived = Arc::clone(self.sources.dispatcher.derived());
+        self.sources = follow(&self.store, &derived, self.store.marks().visible);
     }
 
     fn queue(&self) -> Queue {

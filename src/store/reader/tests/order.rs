@@ -5,7 +5,7 @@ use crate::store::reader::Bound::{First, Last};
 
 #[test]
 fn records_come_in_order_over_all_files_and_go_on_after_news() {
-    let mut world = World::new();
+    let world = World::new();
     world.fill(35);
     let mut records = world.queue().read_from(QueueOffset(3));
     let read: Vec<_> = records.by_ref().map(Result::unwrap).collect();
@@ -19,10 +19,10 @@ fn records_come_in_order_over_all_files_and_go_on_after_news() {
 
 #[test]
 fn records_are_the_same_from_memory_and_from_files() {
-    let mut world = World::new();
+    let world = World::new();
     world.fill(25);
     let before: Vec<_> = world.queue().read_from(QueueOffset(0)).map(Result::unwrap).collect();
-    world.sources.queues.write_out(before[17].position.end()).unwrap();
+    world.queues().write_out(before[17].position.end()).unwrap();
     let after: Vec<_> = world.queue().read_from(QueueOffset(0)).map(Result::unwrap).collect();
     assert_eq!(before, after);
     assert_eq!(before.len(), 25);
@@ -30,7 +30,7 @@ fn records_are_the_same_from_memory_and_from_files() {
 
 #[test]
 fn an_offset_outside_of_the_queue_is_said_first_and_stays() {
-    let mut world = World::new();
+    let world = World::new();
     world.fill(5);
     let mut records = world.queue().read_from(QueueOffset(6));
     for _ in 0..2 {
@@ -42,7 +42,7 @@ fn an_offset_outside_of_the_queue_is_said_first_and_stays() {
 
 #[test]
 fn an_entry_that_points_at_another_record_is_never_served() {
-    let mut world = World::new();
+    let world = World::new();
     world.fill(30);
     let other = world.append(&Message::new("other", "text"));
     let second = world.append(&Message::new("t", "text").queue(1));
@@ -73,7 +73,7 @@ fn an_entry_that_points_at_another_record_is_never_served() {
 
 #[test]
 fn a_look_up_by_time_reports_an_entry_that_lies() {
-    let mut world = World::new();
+    let world = World::new();
     world.fill(31);
     let queue = world.queue();
     // The first probe of 31 messages is the one in the middle.
@@ -86,7 +86,7 @@ fn a_look_up_by_time_reports_an_entry_that_lies() {
 
 #[test]
 fn a_look_up_by_time_reads_few_bytes_of_few_records() {
-    let mut world = World::new();
+    let world = World::new();
     world.append(&Message::new("t", vec![0; 40_000]).born_host("[::1]:80".parse().unwrap()));
     world.fill(20);
     for (time, expected) in [(0, 0), (1_000_000, 0), (1_000_001, 2), (1_000_019, 20), (1_000_020, 21)] {
@@ -97,10 +97,10 @@ fn a_look_up_by_time_reads_few_bytes_of_few_records() {
 
 #[test]
 fn a_gap_is_passed_over() {
-    let mut world = World::new();
+    let world = World::new();
     world.fill(12);
     let last = world.queue().record_at(QueueOffset(11)).unwrap();
-    let put = world.sources.queues.put("t", 0, QueueOffset(15), entry(&last));
+    let put = world.queues().put("t", 0, QueueOffset(15), entry(&last));
     assert_eq!(put, Put::Gap(3));
     let queue = world.queue();
     let mut records = queue.read_from(QueueOffset(11));
@@ -154,7 +154,7 @@ fn a_reader_whose_place_is_removed_meanwhile_is_told() {
 
 #[test]
 fn a_queue_that_does_not_exist_reads_as_empty() {
-    let mut world = World::new();
+    let world = World::new();
     let queue = world.sources.queue("t", 0);
     let nowhere = world.sources.queue("../../x", u32::MAX);
     for queue in [&queue, &nowhere] {
@@ -174,7 +174,7 @@ fn a_queue_that_does_not_exist_reads_as_empty() {
 
 #[test]
 fn after_a_failure_only_what_is_durable_can_be_read() {
-    let mut world = World::new();
+    let world = World::new();
     world.fill(20);
     world.store.flush().unwrap();
     world.fill(7);

@@ -29,7 +29,7 @@ fn fetch(world: &World, wanted: &Fetch) -> Batch {
 
 #[test]
 fn a_pull_ends_at_its_limits_and_tells_where_to_go_on() {
-    let mut world = World::new();
+    let world = World::new();
     world.fill(9);
     let len = u64::from(world.queue().record_at(QueueOffset(0)).unwrap().position.len);
     let ask = |wanted: Fetch| {
@@ -49,7 +49,7 @@ fn a_pull_ends_at_its_limits_and_tells_where_to_go_on() {
 
 #[test]
 fn a_pull_reads_one_queue_file_as_rocketmq_does() {
-    let mut world = World::new();
+    let world = World::new();
     world.fill(25);
     let batch = fetch(&world, &from(7));
     assert_eq!((offsets(&batch.records), batch.next), (vec![7, 8, 9], QueueOffset(10)));
@@ -60,13 +60,7 @@ fn a_pull_reads_one_queue_file_as_rocketmq_does() {
 
 #[test]
 fn many_messages_are_wanted_and_given_from_a_long_file() {
-    let mut world = World::new();
-    let geometry = Geometry { entries_per_segment: 5000, open_files: 8 };
-    let shared: Arc<dyn Disk> = Arc::new(world.disk.clone());
-    let survey = QueueSurvey::of(&world.disk, Path::new("/long")).unwrap();
-    let table =
-        QueueTable::open(shared, "/long".into(), "/making".into(), geometry, &survey, &BTreeMap::new());
-    world.sources.queues = Arc::new(table.unwrap());
+    let world = World::with_files_of(5000);
     world.fill(3000);
     let all = fetch(&world, &from(1).max_count(u32::MAX).max_bytes(u64::MAX));
     assert_eq!((all.records.len(), all.next), (2999, QueueOffset(3000)));
@@ -91,19 +85,20 @@ fn every_offset_outside_is_answered_with_its_status() {
     world.lose_first_segment();
     let min = world.queue().min().unwrap().0;
     assert_eq!(ask(&world, &from(min - 1)), (Status::BeforeStart, min));
-    world.sources.queues = Arc::clone(&World::new().sources.queues);
+    world.sources = derived_in("/empty", &world.disk, &world.store, PER_FILE);
     assert_eq!(ask(&world, &from(5)), (Status::Empty, 0));
 }
 
 #[test]
 fn entries_without_a_message_are_removed_ones_and_hide_no_later_message() {
-    let mut world = World::new();
+    let world = World::new();
     world.fill(3);
     // Three numbers of the log's count were never given a message.
     let lost: Vec<_> = (0..3).map(|_| world.append(&Message::new("t", "lost"))).collect();
     let kept = world.append(&Message::new("t", "kept"));
     assert_eq!((lost[0].queue_offset.0, kept.queue_offset.0), (3, 6));
-    assert_eq!(world.sources.queues.put("t", 0, kept.queue_offset, entry(&kept)), Put::Gap(3));
+    assert_eq!(world.queues().put("t", 0, kept.queue_offset, entry(&kept)), Put::Gap(3));
+    world.show();
     let batch = fetch(&world, &from(1));
     assert_eq!((batch.status, offsets(&batch.records)), (Status::Found, vec![1, 2, 6]));
     let batch = fetch(&world, &from(3).max_scanned(2));
@@ -114,7 +109,7 @@ fn entries_without_a_message_are_removed_ones_and_hide_no_later_message() {
 
 #[test]
 fn a_damaged_record_ends_a_pull_and_is_told_by_the_next_one() {
-    let mut world = World::new();
+    let world = World::new();
     world.fill(8);
     let bad = world.queue().record_at(QueueOffset(4)).unwrap();
     world.damage(&bad);
@@ -137,7 +132,7 @@ fn a_damaged_record_ends_a_pull_and_is_told_by_the_next_one() {
 
 #[test]
 fn an_entry_that_lies_is_told_by_raw_pulls_too() {
-    let mut world = World::new();
+    let world = World::new();
     world.fill(8);
     let queue = world.queue();
     world.forge(4, entry(&queue.record_at(QueueOffset(5)).unwrap()));
@@ -152,7 +147,7 @@ fn an_entry_that_lies_is_told_by_raw_pulls_too() {
 
 #[test]
 fn neighbours_in_the_log_are_one_piece_of_raw_bytes() {
-    let mut world = World::new();
+    let world = World::new();
     for n in 0..6 {
         world.append(&Message::new("t", format!("{n}")));
         if n == 3 {
@@ -171,7 +166,7 @@ fn neighbours_in_the_log_are_one_piece_of_raw_bytes() {
 
 #[test]
 fn pieces_do_not_cross_segments() {
-    let mut world = World::new();
+    let world = World::new();
     world.fill(1000);
     let ends = |at: u64| world.queue().record_at(QueueOffset(at)).unwrap().position;
     let rolls = (1..1000).find(|at| ends(*at).offset.0 / SEGMENT > ends(at - 1).offset.0 / SEGMENT).unwrap();
@@ -186,7 +181,7 @@ fn pieces_do_not_cross_segments() {
 
 #[test]
 fn filters_pass_over_what_is_not_wanted() {
-    let mut world = World::new();
+    let world = World::new();
     for tag in ["a", "b", "Aa", "BB", "", "a"] {
         world.append(&Message::new("t", tag.to_owned()).tag(tag));
     }
@@ -209,7 +204,7 @@ fn filters_pass_over_what_is_not_wanted() {
 
 #[test]
 fn a_long_message_ends_a_batch_even_if_nobody_wants_it() {
-    let mut world = World::new();
+    let world = World::new();
     for (tag, bytes) in [("a", 10), ("b", 5000), ("a", 10)] {
         world.append(&Message::new("t", vec![0; bytes]).tag(tag));
     }

@@ -29,7 +29,7 @@ fn poll(news: &mut News, count: &Arc<Count>) -> Poll<crate::Result<()>> {
 
 #[test]
 fn what_is_there_already_is_news_at_once() {
-    let mut world = World::new();
+    let world = World::new();
     world.fill(3);
     let queue = world.queue();
     queue.wait(QueueOffset(2)).wait().unwrap();
@@ -41,7 +41,7 @@ fn what_is_there_already_is_news_at_once() {
 
 #[test]
 fn a_future_is_woken_by_its_own_queue_alone() {
-    let mut world = World::new();
+    let world = World::new();
     world.fill(1);
     let count = Arc::new(Count::default());
     let mut news = world.queue().wait(QueueOffset(1));
@@ -57,7 +57,7 @@ fn a_future_is_woken_by_its_own_queue_alone() {
 
 #[test]
 fn a_future_that_wants_a_later_message_waits_on() {
-    let mut world = World::new();
+    let world = World::new();
     let count = Arc::new(Count::default());
     let mut news = pin!(world.queue().wait(QueueOffset(2)));
     for _ in 0..2 {
@@ -71,7 +71,7 @@ fn a_future_that_wants_a_later_message_waits_on() {
 
 #[test]
 fn a_queue_that_does_not_exist_can_be_waited_for() {
-    let mut world = World::new();
+    let world = World::new();
     let queue = world.sources.queue("t", 0);
     let waiting = std::thread::spawn(move || queue.wait(QueueOffset(0)).wait_timeout(PATIENCE));
     world.fill(1);
@@ -80,7 +80,7 @@ fn a_queue_that_does_not_exist_can_be_waited_for() {
 
 #[test]
 fn no_wake_up_is_lost_between_many_waiters_and_a_busy_dispatcher() {
-    let mut world = World::new();
+    let world = World::new();
     let waiting: Vec<_> = (0..8_u64)
         .map(|n| {
             let queue = world.queue();
@@ -112,7 +112,7 @@ fn the_end_of_the_store_ends_all_waiting() {
     let queue = world.queue();
     let blocked = std::thread::spawn(move || queue.wait(QueueOffset(0)).wait());
     world.sources.log.fail_and_tell(Error::Closed);
-    world.sources.queues.fail(&Error::Closed).into_iter().for_each(Waker::wake);
+    world.sources.dispatcher.fail(&Error::Closed).into_iter().for_each(Waker::wake);
     assert_eq!(count.0.load(SeqCst), 1);
     assert!(matches!(poll(&mut before, &count), Poll::Ready(Err(Error::Closed))));
     assert!(matches!(blocked.join().unwrap(), Err(Error::Closed)));
@@ -127,10 +127,29 @@ fn the_end_of_the_store_ends_all_waiting() {
 
 #[test]
 fn a_message_that_came_before_the_end_is_news_all_the_same() {
-    let mut world = World::new();
+    let world = World::new();
     world.fill(1);
     world.store.flush().unwrap();
     world.sources.log.fail_and_tell(Error::Closed);
-    world.sources.queues.fail(&Error::Closed).into_iter().for_each(Waker::wake);
+    world.sources.dispatcher.fail(&Error::Closed).into_iter().for_each(Waker::wake);
     world.queue().wait(QueueOffset(0)).wait().unwrap();
+}
+
+#[test]
+fn a_waiter_that_comes_between_putting_and_showing_is_woken() {
+    // Readers see an entry only when the dispatched mark has passed its record. A mark for news that is made in
+    // between stands behind the entry already, and telling does not move it any more.
+    let world = World::new();
+    let record = world.append(&Message::new("t", "x"));
+    assert_eq!(world.queues().put("t", 0, QueueOffset(0), entry(&record)), Put::Appended);
+    let queue = world.queue();
+    assert_eq!(queue.max(), QueueOffset(0), "it is put, and not shown");
+    let (count, mut news) = (Arc::new(Count::default()), queue.wait(QueueOffset(0)));
+    assert!(poll(&mut news, &count).is_pending());
+    let blocked = std::thread::spawn(move || queue.wait(QueueOffset(0)).wait_timeout(PATIENCE));
+    world.show();
+    world.queues().tell().into_iter().for_each(Waker::wake);
+    assert_eq!(count.0.load(SeqCst), 1);
+    assert!(matches!(poll(&mut news, &count), Poll::Ready(Ok(()))));
+    assert!(blocked.join().unwrap().unwrap());
 }
