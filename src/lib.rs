@@ -3,7 +3,7 @@
 mod checkpoint;
 pub mod clock;
 mod commit_log;
-#[expect(dead_code, reason = "used by the dispatcher")]
+#[cfg_attr(not(test), expect(dead_code, reason = "used by the dispatcher"))]
 mod consume_queue;
 pub mod disk;
 mod error;

@@ -37,7 +37,10 @@ impl ConsumeQueue {
         let buffer = &mut recorder.buffer;
         let per_segment = self.shared.files.entries_per_segment();
         let mut due = self.state.read().due(up_to);
-        while let Some(piece) = self.state.write().take(due, up_to, per_segment, buffer) {
+        loop {
+            // The lock is given back at the end of this line: nobody waits for a file.
+            let taken = self.state.write().take(due, up_to, per_segment, buffer);
+            let Some(piece) = taken else { break };
             if let Err(error) = self.write_piece(piece, buffer) {
                 self.change(|state| state.not_written());
                 return Err(error);
