@@ -303,6 +303,12 @@ impl State {
         }
     }
 
+    /// For how many pending entries memory is held.
+    #[cfg(test)]
+    pub(super) fn room(&self) -> usize {
+        self.pending.capacity()
+    }
+
     /// Of the files' entries those from `first` up to `next` count.
     pub(super) fn keep_front(&mut self, first: u64, next: u64) {
         self.clear(next);

@@ -21,9 +21,7 @@ use crate::message::{self, Head, Transaction};
 use crate::offset::LogOffset;
 use crate::sync::{Mutex, RwLock};
 
-pub use delay::DelayLevels;
-use delay::{DELAY_TOPIC, delay_level};
-
+pub 
 /// How many records are derived between two looks at what memory holds, while a store is being opened.
 const STEP_RECORDS: usize = 16 * 1024;
 
@@ -91,11 +89,8 @@ impl Derived {
     }
 
     fn tag(&self, head: &Head<'_>, derivable: &message::Derivable<'_>) -> i64 {
-        let level = derivable.delay.as_deref().filter(|_| head.topic == DELAY_TOPIC);
-        match level.and_then(delay_level) {
-            Some(level) => self.delay.deliver_at(level, head.stored).0,
-            None => derivable.tag_code(),
-        }
+        let due = self.delay.due(head.topic, derivable.delay.as_deref(), head.stored);
+        due.map_or_else(|| derivable.tag_code(), |due| due.0)
     }
 
     /// Whether a record of a topic does not count, because the topic was dropped behind it.
