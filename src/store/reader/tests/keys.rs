@@ -2,6 +2,8 @@
 
 use super::*;
 
+const NONE: [u64; 0] = [];
+
 fn places(found: crate::store::reader::Find) -> Vec<u64> {
     found.map(|record| record.unwrap().queue_offset.0).collect()
 }
@@ -17,10 +19,10 @@ fn keys_are_found_newest_first_over_all_index_files() {
     assert_eq!(places(world.sources.find("t", "k3")), expected);
     assert_eq!(places(world.sources.find("t", "u77")), [77]);
     assert_eq!(places(world.sources.find("t", "k3").at_most(2)), [193, 183]);
-    assert_eq!(places(world.sources.find("t", "k3").at_most(0)), []);
-    assert_eq!(places(world.sources.find("other", "k3")), []);
-    assert_eq!(places(world.sources.find("t", "none")), []);
-    assert_eq!(places(world.sources.find("t", "")), []);
+    assert_eq!(places(world.sources.find("t", "k3").at_most(0)), NONE);
+    assert_eq!(places(world.sources.find("other", "k3")), NONE);
+    assert_eq!(places(world.sources.find("t", "none")), NONE);
+    assert_eq!(places(world.sources.find("t", "")), NONE);
 }
 
 #[test]
@@ -59,7 +61,7 @@ fn a_record_is_found_by_each_of_its_keys_and_once_by_a_doubled_one() {
     for key in ["a", "b", "a c"] {
         assert_eq!(places(world.sources.find("t", key)), [0], "{key:?}");
     }
-    assert_eq!(places(world.sources.find("t", "a  b a")), [], "the whole text is no key");
+    assert_eq!(places(world.sources.find("t", "a  b a")), NONE, "the whole text is no key");
     // As after a crash of RocketMQ (H10): the same record's keys again.
     let keys = world.keys();
     keys.put(record.position.offset, record.stored, record.stored, "t", ["a", "b"].into_iter());
@@ -79,8 +81,8 @@ fn a_range_of_times_holds_to_the_millisecond() {
     };
     assert_eq!(between(3, 5), [5, 4, 3]);
     assert_eq!(between(9, 99_999), [9]);
-    assert_eq!(between(-5, -1), []);
-    assert_eq!(between(5, 4), []);
+    assert_eq!(between(-5, -1), NONE);
+    assert_eq!(between(5, 4), NONE);
 }
 
 #[test]
