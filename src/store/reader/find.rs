@@ -88,7 +88,7 @@ impl Find {
                     self.left = 0;
                     return Some(Err(Error::InvalidOptions("the key index is switched off".into())));
                 };
-                none.insert(keys.search(&self.topic, &self.key, &self.range))
+                none.insert(keys.search(&self.topic, &self.key, self.range.clone()))
             }
         };
         search.next()
