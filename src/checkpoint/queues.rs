@@ -8,7 +8,7 @@
 //!  8  last_stored        i64          topic length u16, topic, queue id u32, first u64, next u64
 //! 16  writer             16 bytes   then, for each index file, ascending by name:
 //! 32  flags              u32          name u64, next entry u32, flags u32 (1: sealed), begin time i64,
-//!       1: has_files                  end time i64, begin offset u64, end offset u64, slots used u32
+//!       1: has_files                  end time i64, begin offset u64, end offset u64
 //!       2: has an index             then, for each topic that was dropped, ascending:
 //! 36  entries_per_segment u32         topic length u16, topic, offset u64
 //! 40  queues             u32
@@ -35,7 +35,7 @@ const FILE: WholeFile =
 const HEAD_BYTES: u64 = 60;
 /// A queue with an empty topic: the least that one takes.
 const LEAST_QUEUE_BYTES: u64 = 22;
-const INDEX_FILE_BYTES: u64 = 52;
+const INDEX_FILE_BYTES: u64 = 48;
 /// A dropped topic with an empty name.
 const LEAST_DROPPED_BYTES: u64 = 10;
 const VERSION_1_HEAD_BYTES: u64 = 12;
@@ -106,8 +106,6 @@ pub(crate) struct IndexFileMark {
     pub(crate) begin_offset: LogOffset,
     /// The record of the last key.
     pub(crate) end_offset: LogOffset,
-    /// Slots that were empty when first used.
-    pub(crate) slots_used: u32,
     /// Its slots and its header are written and durable, and nothing will be added.
     pub(crate) sealed: bool,
 }
@@ -185,7 +183,6 @@ impl Snapshot {
             out.extend_from_slice(&file.end_time.0.to_be_bytes());
             out.extend_from_slice(&file.begin_offset.0.to_be_bytes());
             out.extend_from_slice(&file.end_offset.0.to_be_bytes());
-            out.extend_from_slice(&file.slots_used.to_be_bytes());
         }
         for (topic, to) in &self.dropped {
             put_topic(&mut out, topic)?;
@@ -303,7 +300,6 @@ impl Reader<'_> {
                 end_time: self.timestamp()?,
                 begin_offset: self.log_offset()?,
                 end_offset: self.log_offset()?,
-                slots_used: self.u32()?,
                 sealed: flags & SEALED != 0,
             });
         }

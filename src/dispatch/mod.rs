@@ -21,7 +21,8 @@ use crate::message::{self, Head, Transaction};
 use crate::offset::LogOffset;
 use crate::sync::{Mutex, RwLock};
 
-pub 
+pub use delay::DelayLevels;
+
 /// How many records are derived between two looks at what memory holds, while a store is being opened.
 const STEP_RECORDS: usize = 16 * 1024;
 

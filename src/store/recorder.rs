@@ -235,7 +235,6 @@ fn index_file_mark(file: &KnownFile) -> IndexFileMark {
         end_time: Timestamp(file.end_time),
         begin_offset: file.begin_offset,
         end_offset: file.end_offset,
-        slots_used: 0,
         sealed: file.sealed,
     }
 }

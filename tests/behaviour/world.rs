@@ -66,7 +66,15 @@ pub fn options_on(
     clock: &Arc<HandClock>,
     policy: impl FlushPolicy + 'static,
 ) -> Options {
-    Options::new().disk(disk).clock(Arc::clone(clock)).flush(policy).segment_bytes(SEGMENT).by_hand()
+    Options::new()
+        .disk(disk)
+        .clock(Arc::clone(clock))
+        .flush(policy)
+        .segment_bytes(SEGMENT)
+        .queue_segment_entries(32)
+        .index_slots(64)
+        .index_entries(256)
+        .by_hand()
 }
 
 /// A message whose body tells its number.

@@ -34,6 +34,9 @@ pub(crate) fn options(disk: &SimDisk, clock: &Arc<HandClock>, sync: bool) -> Opt
         .clock(Arc::clone(clock))
         .segment_bytes(SEGMENT_BYTES)
         .max_message_bytes(LONGEST_BODY as u32)
+        .queue_segment_entries(8)
+        .index_slots(16)
+        .index_entries(24)
         .by_hand();
     if sync { options.flush(SyncFlush) } else { options.flush(AsyncFlush::default()) }
 }

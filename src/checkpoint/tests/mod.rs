@@ -40,7 +40,6 @@ fn snapshot(n: u64) -> Snapshot {
         end_time: time(2 * n),
         begin_offset: LogOffset(n),
         end_offset: LogOffset(2 * n),
-        slots_used: 1,
         sealed: name == 0,
     };
     Snapshot {

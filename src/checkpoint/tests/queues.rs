@@ -37,7 +37,6 @@ fn small() -> Snapshot {
         end_time: Timestamp(0x018B_CFE5_723F),
         begin_offset: LogOffset(0),
         end_offset: LogOffset(182),
-        slots_used: 3,
         sealed: true,
     };
     Snapshot {
@@ -236,8 +235,8 @@ fn marks() -> impl Strategy<Value = QueueMark> {
 }
 
 fn indexes() -> impl Strategy<Value = IndexMark> {
-    let numbers = (any::<i64>(), any::<i64>(), offsets(), offsets(), any::<u32>(), any::<bool>());
-    let file = (1..=1000u32, numbers).prop_map(|(next_entry, (begin, end, from, to, slots_used, sealed))| {
+    let numbers = (any::<i64>(), any::<i64>(), offsets(), offsets(), any::<bool>());
+    let file = (1..=1000u32, numbers).prop_map(|(next_entry, (begin, end, from, to, sealed))| {
         let (begin_time, end_time) = (Timestamp(begin), Timestamp(end));
         IndexFileMark {
             name: 0,
@@ -246,7 +245,6 @@ fn indexes() -> impl Strategy<Value = IndexMark> {
             end_time,
             begin_offset: from,
             end_offset: to,
-            slots_used,
             sealed,
         }
     });

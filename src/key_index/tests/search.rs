@@ -51,7 +51,7 @@ fn keys_that_collide_find_each_other_and_the_caller_decides() {
     assert_eq!(found(&index, "T", "Aa"), [3, 2, 1]);
     assert_eq!(found(&index, "T", "BB"), [3, 2, 1]);
     assert_eq!(found(&index, "T", "jllgvmc"), [4], "its hash counts as 0");
-    assert_eq!(found(&index, "U", "Aa"), []);
+    assert_eq!(found(&index, "U", "Aa"), [] as [u64; 0]);
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn a_search_in_a_range_of_time_finds_all_that_was_stored_in_it() {
             assert!(within.is_sorted_by(|a, b| a > b));
         }
     }
-    assert_eq!(within(&index, "k", i64::MAX, i64::MIN), []);
+    assert_eq!(within(&index, "k", i64::MAX, i64::MIN), [] as [u64; 0]);
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn the_first_key_behind_a_pause_is_found_at_its_own_time() {
     settle(&index);
     index.close().unwrap();
     assert_eq!(within(&index, "c", late, late), [2]);
-    assert_eq!(within(&index, "c", late + 1, late + 9_000_000), []);
+    assert_eq!(within(&index, "c", late + 1, late + 9_000_000), [] as [u64; 0]);
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn a_chain_that_turns_back_or_points_nowhere_ends() {
     forge(entry_at(3) + 16, 2);
     for slot in [0, -1, 6, i32::MAX, i32::MIN] {
         forge(40, slot);
-        assert_eq!(found(&index, "T", "k"), [], "{slot}");
+        assert_eq!(found(&index, "T", "k"), [] as [u64; 0], "{slot}");
     }
     forge(40, 5);
     forge(entry_at(4) + 12, -7);
