@@ -175,6 +175,9 @@ impl Derivation {
                 log.first(),
             )?,
         };
+        if snapshot.is_some_and(|snapshot| !snapshot.dropped.is_empty()) {
+            queues.finish_drops()?;
+        }
         let known = snapshot.and_then(|s| s.index.as_ref()).map(known_index).unwrap_or_default();
         let keys = match options.key_index {
             true => Some(KeyIndex::open(disk_of(), layout.index(), making, options.index, &known)?),
