@@ -174,6 +174,9 @@ impl Derivation {
             true => KeyIndex::open(disk_of(), layout.index(), making.clone(), options.index, known).map(Some),
             false => Ok(None),
         };
+        if snapshot.is_some_and(|snapshot| !snapshot.dropped.is_empty()) {
+            queues.finish_drops()?;
+        }
         let known = snapshot.and_then(|s| s.index.as_ref()).map(known_index).unwrap_or_default();
         let keys = match open_index(&known) {
             // All files are there, and are not what we left: everything is made anew.
