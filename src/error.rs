@@ -267,7 +267,7 @@ impl fmt::Display for Damage {
                 write!(f, "the entry of queue offset {queue_offset} points at log offset {points_at}, ")?;
                 write!(
                     f,
-                    "where its record does not stand; delete the queue's folder to have it derived again"
+                    "where its record does not stand; open with `rebuild_derived` to have the queues made anew"
                 )
             }
         }

@@ -200,18 +200,20 @@ impl Scan {
         })
     }
 
-    /// Shows the next record to `each`, with the structure alone checked: for what follows the log and was written
-    /// by this process or checked by recovery. `None` at the visible mark.
+    /// Shows the next record to `each`, for what follows the log. With the structure alone checked, unless `verify`
+    /// is set: for records that neither this process wrote nor recovery has checked. `None` at the visible mark.
     ///
     /// # Errors
     /// [`Error::Corrupt`] if no record stands there; [`Error::Io`].
     pub(crate) fn follow<R>(
         &mut self,
+        verify: bool,
         each: impl FnOnce(LogOffset, &message::Head<'_>) -> R,
     ) -> Result<Option<R>> {
         let Some((at, segment, bytes)) = self.step()? else { return Ok(None) };
         let corrupt = |what| Error::Corrupt(Corruption { path: segment.path().clone(), at, what });
-        let head = message::check(at, &bytes, Verify::Structure).map_err(corrupt)?;
+        let verify = if verify { self.log.verify_at(at) } else { Verify::Structure };
+        let head = message::check(at, &bytes, verify).map_err(corrupt)?;
         Ok(Some(each(at, &head)))
     }
 }

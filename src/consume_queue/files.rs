@@ -72,6 +72,8 @@ struct Cache {
     opening: usize,
     /// How many slots are written and not synced.
     dirty: usize,
+    /// Counts the files removed: who opened one meanwhile may hold a file without a name.
+    removed: u64,
 }
 
 #[derive(Debug)]
@@ -185,7 +187,7 @@ impl Files {
         hit.map_or_else(|| self.admit(key, || self.open(folder, segment)), Ok)
     }
 
-    fn open(&self, folder: &Folder, segment: u64) -> Result<Opened> {
+    pub(super) fn open(&self, folder: &Folder, segment: u64) -> Result<Opened> {
         let path = self.path(folder, segment);
         let file = self.disk.open(&path, Access::Write).map_err(|e| Error::io("opening", &path, e))?;
         let expected = self.segment_bytes();
@@ -200,9 +202,10 @@ impl Files {
     }
 
     /// Opens one more file, after closing others if need be. Nobody waits for the opening.
-    fn admit(&self, key: Key, open: impl FnOnce() -> Result<Opened>) -> Result<Arc<Opened>> {
+    pub(super) fn admit(&self, key: Key, open: impl FnOnce() -> Result<Opened>) -> Result<Arc<Opened>> {
         let mut cache = self.cache.lock();
         let closing = cache.make_room(self.limit);
+        let removed = cache.removed;
         cache.opening += 1;
         drop(cache);
         drop(closing);
@@ -214,6 +217,10 @@ impl Files {
         if let Some(theirs) = cache.hit(key) {
             drop(cache);
             return Ok(theirs);
+        }
+        // A file of that name may be made anew: it must not be mistaken for the one that went. This one is read once.
+        if cache.removed != removed {
+            return Ok(opened);
         }
         let used = cache.uses;
         cache.slots.insert(key, Slot { file: Arc::clone(&opened), used, dirty: false });
@@ -332,18 +339,26 @@ impl Files {
     /// Removes a segment's file; one that is gone already is fine. The name's end is not durable before the next
     /// sync. Readers that hold it finish.
     pub(super) fn remove(&self, folder: &Folder, segment: u64) -> Result<()> {
-        let key = (folder.number, segment);
-        let mut cache = self.cache.lock();
-        cache.set_dirty(key, false);
-        let slot = cache.slots.remove(&key);
-        drop(cache);
-        drop(slot);
         let path = self.path(folder, segment);
         match self.disk.remove(&path) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(Error::io("removing", &path, e)),
             _ => self.name_to_sync(folder),
         }
+        // Only now: from here on nobody opens it any more, and who did before finds the count changed.
+        let key = (folder.number, segment);
+        let mut cache = self.cache.lock();
+        cache.removed += 1;
+        cache.set_dirty(key, false);
+        let slot = cache.slots.remove(&key);
+        drop(cache);
+        drop(slot);
         Ok(())
+    }
+
+    /// Closes all files, synced or not.
+    #[cfg(test)]
+    pub(super) fn close_all(&self) {
+        *self.cache.lock() = Cache::default();
     }
 
     /// How many descriptors are held.

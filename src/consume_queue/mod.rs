@@ -164,7 +164,7 @@ impl ConsumeQueue {
         let mut entries = match self.read_files(from, plan.in_files) {
             Ok(entries) => entries,
             // Its topic was dropped since we looked.
-            Err(_) if self.state.read().first() > from => return Ok(Vec::new()),
+            Err(_) if !self.state.read().is_in_files(from) => return Ok(Vec::new()),
             Err(error) => return Err(error),
         };
         entries.extend(plan.in_memory);

@@ -105,6 +105,10 @@ impl State {
         self.written.saturating_sub(self.lead)
     }
 
+    pub(super) fn is_in_files(&self, at: u64) -> bool {
+        (self.first..self.in_files()).contains(&at)
+    }
+
     pub(super) fn has_entries(&self) -> bool {
         self.first < self.next()
     }

@@ -130,6 +130,7 @@ impl QueueTable {
         queues.filter(|(_, queue)| queue.is_there()).map(|(id, _)| *id).collect()
     }
 
+    /// A topic's queues, with or without entries.
     pub(super) fn of_topic(&self, topic: &str) -> Vec<Arc<ConsumeQueue>> {
         self.queues
             .read()
@@ -138,6 +139,7 @@ impl QueueTable {
             .map_or_else(Vec::new, |queues| queues.values().cloned().collect())
     }
 
+    /// Every queue, with or without entries.
     pub(super) fn all(&self) -> Vec<Arc<ConsumeQueue>> {
         self.queues.read().topics.values().flat_map(BTreeMap::values).cloned().collect()
     }
@@ -276,6 +278,11 @@ impl QueueTable {
         });
     }
 
+    /// A table in which of each queue's files only that counts what `kept` says: it is given the queue and the range of
+    /// positions that its files hold from the first one on without a gap, and answers where the kept front ends.
+    ///
+    /// # Errors
+    /// Those of `kept`; [`Error::Io`] while clearing `making`.
     pub(super) fn rebuilt(
         disk: Arc<dyn Disk>,
         dir: PathBuf,

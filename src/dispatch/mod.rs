@@ -132,6 +132,8 @@ pub(crate) struct Dispatcher {
     derived: Arc<Derived>,
     dispatched: Arc<Watermark>,
     turn: Mutex<Turn>,
+    /// Records before this place were not checked since they were written by another process.
+    unchecked_to: LogOffset,
 }
 
 #[derive(Debug)]
@@ -141,16 +143,18 @@ struct Turn {
 }
 
 impl Dispatcher {
-    /// A dispatcher that begins at `from`. `last_stored` is the store time of the last record before.
+    /// A dispatcher that begins at `from`. `last_stored` is the store time of the last record before; records before
+    /// `unchecked_to` are to be checked before they are believed.
     pub(crate) fn new(
         log: &Arc<CommitLog>,
         derived: &Arc<Derived>,
         from: LogOffset,
         last_stored: Timestamp,
+        unchecked_to: LogOffset,
     ) -> Dispatcher {
         let turn = Turn { scan: log.scan(from), last_stored };
         let (log, derived) = (Arc::clone(log), Arc::clone(derived));
-        Dispatcher { log, derived, dispatched: Watermark::new(from), turn: Mutex::new(turn) }
+        Dispatcher { log, derived, dispatched: Watermark::new(from), turn: Mutex::new(turn), unchecked_to }
     }
 
     pub(crate) fn derived(&self) -> &Arc<Derived> {
@@ -192,7 +196,8 @@ impl Dispatcher {
                 self.derived.apply(at, head, now);
                 head.stored
             };
-            let Some(stored) = scan.follow(each)? else { break };
+            let verify = scan.place() < self.unchecked_to;
+            let Some(stored) = scan.follow(verify, each)? else { break };
             *last_stored = stored;
             records += 1;
         }

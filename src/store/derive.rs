@@ -91,9 +91,8 @@ impl Derivation {
     ) -> Result<()> {
         let rebuild = plan.replay_from.is_none();
         self.lower_java_checkpoint(disk, layout, before, rebuild, options)?;
-        if let Some(snapshot) = before.snapshot.as_ref().filter(|s| rebuild && s.has_files) {
-            // From here on the files are neither what they were nor what they will be.
-            Snapshot { has_files: false, index: None, ..snapshot.clone() }.save(disk, &layout.own())?;
+        if rebuild {
+            Derivation::distrust(disk, layout, before)?;
         }
         for path in
             self.queues.odd.iter().map(|odd| &odd.path).chain(self.index.odd.iter().map(|odd| &odd.path))
@@ -104,6 +103,16 @@ impl Derivation {
             self.remove_index(disk, layout)?;
         }
         clear(disk, &layout.making_derived())
+    }
+
+    /// Says durably that the files are neither what they were nor what they will be.
+    fn distrust(disk: &dyn Disk, layout: &Layout, before: &Before) -> Result<()> {
+        match before.snapshot.as_ref().filter(|s| s.has_files) {
+            Some(snapshot) => {
+                Snapshot { has_files: false, index: None, ..snapshot.clone() }.save(disk, &layout.own())
+            }
+            None => Ok(()),
+        }
     }
 
     /// See [`Recorder`]: a broker that finds our abort mark must derive anew what may not be in files by then.
@@ -159,39 +168,42 @@ impl Derivation {
             entries_per_segment: self.entries_per_segment,
             open_files: usize::try_from(options.open_files).unwrap_or(usize::MAX),
         };
-        let snapshot = before.snapshot.as_ref().filter(|_| plan.replay_from.is_some());
+        let mut snapshot = before.snapshot.as_ref().filter(|_| plan.replay_from.is_some());
         let disk_of = || Arc::clone(disk);
-        let queues = match snapshot {
-            Some(snapshot) => {
-                let known = known_queues(snapshot);
-                QueueTable::open(disk_of(), dir, making.clone(), geometry, &self.queues, &known)?
-            }
-            None => QueueTable::open_to_rebuild(
-                disk_of(),
-                dir,
-                making.clone(),
-                geometry,
-                &self.queues,
-                log.first(),
-            )?,
+        let open_index = |known: &[KnownFile]| match options.key_index {
+            true => KeyIndex::open(disk_of(), layout.index(), making.clone(), options.index, known).map(Some),
+            false => Ok(None),
         };
         let known = snapshot.and_then(|s| s.index.as_ref()).map(known_index).unwrap_or_default();
-        let keys = match options.key_index {
-            true => Some(KeyIndex::open(disk_of(), layout.index(), making, options.index, &known)?),
-            false => None,
+        let keys = match open_index(&known) {
+            // All files are there, and are not what we left: everything is made anew.
+            Err(Error::Foreign { .. } | Error::Geometry { .. }) if snapshot.is_some() => {
+                Derivation::distrust(&**disk, layout, before)?;
+                self.remove_index(&**disk, layout)?;
+                snapshot = None;
+                open_index(&[])?
+            }
+            keys => keys?,
+        };
+        let (making, all) = (making.clone(), &self.queues);
+        let queues = match snapshot {
+            Some(snapshot) => {
+                QueueTable::open(disk_of(), dir, making, geometry, all, &known_queues(snapshot))?
+            }
+            None => QueueTable::open_to_rebuild(disk_of(), dir, making, geometry, all, log.first())?,
         };
         let (queues, keys) = (Arc::new(queues), keys.map(Arc::new));
         let (levels, clock) = (options.delay_levels.clone(), Arc::clone(&options.clock));
         let derived = Arc::new(Derived::new(queues, keys, levels, clock, plan.dropped.clone()));
-        let from = plan.replay_from.unwrap_or_else(|| log.first());
+        let from = snapshot.map_or_else(|| log.first(), |s| s.derived_to);
         let last_stored = snapshot.map_or(Timestamp(0), |s| s.last_stored);
-        let dispatcher = Arc::new(Dispatcher::new(log, &derived, from, last_stored));
+        let dispatcher = Arc::new(Dispatcher::new(log, &derived, from, last_stored, report.scanned_from));
         let saved_to = snapshot.map(|s| s.derived_to);
         let recorder = Recorder::new(disk_of(), layout.clone(), shape, dispatcher, saved_to);
-        replay(log, &recorder, plan)?;
+        replay(log, &recorder, plan, snapshot.is_none())?;
         let odd = derived.odd();
         (report.doubled, report.missing, report.misnumbered) = (odd.replaced, odd.missing, odd.refused);
-        (report.derived_from, report.rebuilt) = (from, plan.replay_from.is_none() && report.records > 0);
+        (report.derived_from, report.rebuilt) = (from, snapshot.is_none() && from < report.log_end);
         Ok(recorder)
     }
 }
@@ -203,7 +215,7 @@ pub(super) struct Found<'a> {
     pub(super) report: &'a mut RecoveryReport,
 }
 
-fn replay(log: &CommitLog, recorder: &Recorder, plan: &Plan) -> Result<()> {
+fn replay(log: &CommitLog, recorder: &Recorder, plan: &Plan, anew: bool) -> Result<()> {
     let dispatcher = recorder.dispatcher();
     while dispatcher.replay_some()? {
         if recorder.pending_bytes() >= REPLAY_BYTES {
@@ -211,7 +223,7 @@ fn replay(log: &CommitLog, recorder: &Recorder, plan: &Plan) -> Result<()> {
         }
     }
     let queues = &dispatcher.derived().queues;
-    if plan.replay_from.is_none() {
+    if anew {
         queues.trim()?;
     }
     // Queues whose records have all gone keep their numbering.

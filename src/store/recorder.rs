@@ -14,7 +14,7 @@ use crate::commit_log::CommitLog;
 use crate::consume_queue::Known;
 use crate::disk::Disk;
 use crate::dispatch::{Captured, Dispatcher};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::flush::Flush;
 use crate::key_index::{self, KnownFile};
 use crate::layout::Layout;
@@ -90,8 +90,8 @@ impl Recorder {
         }
         let is_due = kept.waiting.as_ref().is_some_and(|captured| captured.at <= durable);
         match self.record_due(&mut kept, is_due, durable, now) {
-            // It says itself which disk is full when somebody must wait for it: the log.
-            Err(error) if error.is_full() => Ok(Next::After(FULL_REST)),
+            // Nothing is lost by waiting, unless it was a sync that met the full disk: that is final (promises rule 1).
+            Err(error) if error.is_full() && !matches!(error, Error::Failed(_)) => Ok(Next::After(FULL_REST)),
             other => other,
         }
     }

@@ -112,7 +112,8 @@ fn whatever_is_asked_wrongly_is_answered_with_its_error_and_changes_nothing() {
         let world = World::new();
         let policy = if sync { world.options(SyncFlush) } else { Options::default() };
         let options = policy.disk(world.disk.clone()).clock(std::sync::Arc::clone(&world.clock));
-        let options = options.segment_bytes(SEGMENT).max_message_bytes(60_000).by_hand();
+        let options =
+            options.segment_bytes(SEGMENT).queue_segment_entries(32).max_message_bytes(60_000).by_hand();
         let store = Store::open("/store", options).unwrap();
         for n in 0..3 {
             store.append(&numbered(n)).unwrap().forget();

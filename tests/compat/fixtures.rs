@@ -20,7 +20,7 @@ const STORES: [(&str, usize); 6] = [
     ("rocketmq-5.3.3/rebuilt", 469),
 ];
 
-fn data(name: &str) -> PathBuf {
+pub(crate) fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
 }
 
@@ -30,7 +30,7 @@ fn lines(store: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn expected(store: &str) -> Vec<Value> {
+pub(crate) fn expected(store: &str) -> Vec<Value> {
     lines(store).into_iter().filter(|line| line.get("blank").is_none()).collect()
 }
 

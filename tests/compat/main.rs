@@ -13,5 +13,6 @@
     reason = "tests may stop at the first surprise, and read files as they lie"
 )]
 
+mod expect;
 mod fixtures;
 mod golden;

@@ -10,7 +10,7 @@ use sawlog::{Error, LogOffset, Message, Store, Stored};
 
 use crate::power_cut::{Image, Stop, quick};
 use crate::support::dice::Dice;
-use crate::support::expected::{Expected, ROOT, Taken};
+use crate::support::expected::{Expected, Promised, ROOT, Taken};
 use crate::support::oracle::{Verdict, examine};
 use crate::support::workload::{Size, Workload, clock, options};
 
@@ -80,7 +80,7 @@ impl Case {
             for model in Survivors::ALL {
                 let cut = replay.power_cut_within(dice.draw(), model);
                 let flushed = work.log.end_of_last(|t| t.flushed.is_by(at));
-                examine(&cut, &work.log, flushed, dice.draw())
+                examine(&cut, &work.log, work.log.promised(flushed, at), dice.draw())
                     .map_err(|e| format!("refused at {refused_at}, cut at {at}, {model:?}: {e}"))?;
             }
         }
@@ -136,12 +136,13 @@ impl Case {
         let cut = disk.power_cut(dice.draw(), Survivors::ALL[dice.below(5) as usize]);
         let killed = disk.kill();
         let log = with_unknown(&cut, work);
-        examine(&cut, &log, flushed, dice.draw()).map_err(|e| format!("power cut: {e}"))?;
+        examine(&cut, &log, log.promised(flushed, now), dice.draw())
+            .map_err(|e| format!("power cut: {e}"))?;
         // After a failed sync the cache may show older bytes: then a kill can cost what a power cut can.
         let kept = if failed { flushed } else { written };
         for (survivor, what) in [(&killed, "killed"), (disk, "same process")] {
             let log = with_unknown(survivor, work);
-            let examined = examine(survivor, &log, kept, dice.draw());
+            let examined = examine(survivor, &log, log.promised(kept, now), dice.draw());
             examined.map_err(|e| format!("{what}: {e}"))?;
         }
         Ok(())
@@ -253,7 +254,7 @@ fn every_sync_fails_once_and_for_good_and_the_cache_may_forget() {
 }
 
 /// Opens an image with a fault at every call of it; then without one, and judges as ever.
-fn sweep_recovery(work: &Workload, image: &SimDisk, promised: LogOffset, start: Case) -> Verdict<u64> {
+fn sweep_recovery(work: &Workload, image: &SimDisk, promised: Promised, start: Case) -> Verdict<u64> {
     for nth in 1.. {
         let case = Case { nth, ..start };
         let disk = image.kill();
@@ -286,7 +287,7 @@ fn every_call_of_a_recovery_fails_and_the_next_one_ends_well() {
             let reverts = image.seed().is_multiple_of(2);
             // What was merely written is lost where the cache forgets.
             let promised = match reverts {
-                true => work.log.end_of_last(|t| t.flushed.is_by(operation)),
+                true => work.log.promised(work.log.end_of_last(|t| t.flushed.is_by(operation)), operation),
                 false => image.promised(&work.log),
             };
             let start =

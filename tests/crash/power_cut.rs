@@ -10,12 +10,12 @@ use sawlog::LogOffset;
 use sawlog::disk::sim::{Replay, SimDisk, Survivors};
 
 use crate::support::dice::Dice;
-use crate::support::expected::Expected;
+use crate::support::expected::{Expected, Promised};
 use crate::support::oracle::examine;
 use crate::support::workload::{Size, Workload};
 
 /// Workloads swept by default, and with `SAWLOG_QUICK=1`.
-const WORKLOADS: u64 = 6;
+const WORKLOADS: u64 = 3;
 const QUICK_WORKLOADS: u64 = 1;
 /// At least so many images in all; a shorter workload must not pass unseen.
 const LEAST_IMAGES: u64 = 20_000;
@@ -83,12 +83,13 @@ impl Image {
     }
 
     /// What must be there: after a power cut all that was acknowledged as flushed, after a kill all as written.
-    pub(crate) fn promised(&self, log: &Expected) -> LogOffset {
+    pub(crate) fn promised(&self, log: &Expected) -> Promised {
         let by = self.operation;
-        match self.stop.loses_power() {
+        let end = match self.stop.loses_power() {
             true => log.end_of_last(|t| t.flushed.is_by(by)),
             false => log.end_of_last(|t| t.flushed.is_by(by) || t.written.is_by(by)),
-        }
+        };
+        log.promised(end, by)
     }
 
     /// Makes the image from a walk that stands there, and examines it.

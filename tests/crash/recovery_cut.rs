@@ -8,7 +8,7 @@ use sawlog::disk::sim::{SimDisk, Survivors};
 
 use crate::power_cut::{Image, Stop};
 use crate::support::dice::Dice;
-use crate::support::expected::Expected;
+use crate::support::expected::{self, Expected};
 use crate::support::oracle::{Verdict, examine, open};
 use crate::support::workload::{Size, Workload};
 
@@ -41,6 +41,14 @@ struct Tally {
 struct Promised {
     flushed: LogOffset,
     written: LogOffset,
+    /// How many topics are dropped, at least and at most.
+    dropped: (usize, usize),
+}
+
+impl Promised {
+    fn all_written(self) -> expected::Promised {
+        expected::Promised { end: self.written, dropped: self.dropped }
+    }
 }
 
 struct Nest<'a> {
@@ -54,21 +62,23 @@ impl Nest<'_> {
     /// Opens the image while its disk records, then cuts that everywhere.
     fn go(&self, image: &SimDisk, promised: Promised, depth: u32, dice: &mut Dice) -> Verdict {
         image.start_recording();
-        let opened = open(image, dice.percent(50), self.log, promised.written)?;
-        let (end, operations) = (opened.end, image.recorded());
+        let opened = open(image, dice.percent(50), self.log, promised.all_written())?;
+        let (end, dropped, operations) = (opened.end, opened.promised().dropped, image.recorded());
         let mut replay = image.replay();
         drop(opened);
         loop {
             let at = replay.position();
             for how in 0..3 {
                 let model = Survivors::ALL[dice.below(5) as usize];
-                let flushed = if at == operations { end } else { promised.flushed };
+                let done = at == operations;
+                let flushed = if done { end } else { promised.flushed };
+                let dropped = if done { dropped } else { promised.dropped };
                 let (cut, written) = match how {
                     0 => (replay.power_cut(dice.draw(), model), flushed),
                     1 => (replay.power_cut_within(dice.draw(), model), flushed),
                     _ => (replay.kill_within(dice.draw()), promised.written.max(flushed)),
                 };
-                let least = Promised { flushed, written };
+                let least = Promised { flushed, written, dropped };
                 let why =
                     |e| format!("recovery cut at {at} of {operations} ({how}, {model:?}), {depth}: {e}");
                 self.tally.cuts.fetch_add(1, Ordering::Relaxed);
@@ -85,9 +95,9 @@ impl Nest<'_> {
         let found = if depth < DEEPEST && dice.below(NEST_ONE_IN) == 0 {
             return self.go(cut, least, depth + 1, dice);
         } else if dice.below(20) == 0 {
-            examine(cut, self.log, least.written, dice.draw())?
+            examine(cut, self.log, least.all_written(), dice.draw())?
         } else {
-            open(cut, dice.percent(50), self.log, least.written)?.end
+            open(cut, dice.percent(50), self.log, least.all_written())?.end
         };
         if self.settled && found != end {
             return Err(format!("the first recovery ended at {end}, the one after its cut at {found}"));
@@ -104,7 +114,8 @@ fn sweep(workload: u64, tally: &Tally) {
         for stop in STOPS {
             let image = Image { workload, operation, stop };
             let flushed = work.log.end_of_last(|t| t.flushed.is_by(operation));
-            let promised = Promised { flushed, written: image.promised(&work.log) };
+            let expected::Promised { end: written, dropped } = image.promised(&work.log);
+            let promised = Promised { flushed, written, dropped };
             let nest = Nest { log: &work.log, tally, settled: stop.loses_power() };
             tally.images.fetch_add(1, Ordering::Relaxed);
             if let Err(why) = nest.go(&image.of(&replay), promised, 1, &mut Dice::new(image.seed()))

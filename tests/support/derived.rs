@@ -9,24 +9,51 @@ use super::expected::{Expected, Taken};
 use super::oracle::Verdict;
 use super::workload::{QUEUES, TOPICS};
 
-/// Every queue is dense from 0 and its records are those of the log up to `end`; every keyed record is found, newest
-/// first, and nothing else is.
-pub(crate) fn check_derived(store: &Store, log: &Expected, end: LogOffset) -> Verdict {
-    // Without threads somebody must dispatch.
-    store.step();
-    let there = log.up_to(end);
-    let mut queues: BTreeMap<(&str, u32), Vec<&Taken>> = BTreeMap::new();
-    let mut keys: BTreeMap<(&str, String), Vec<&Taken>> = BTreeMap::new();
-    for taken in there {
-        let topic = taken.message.topic.as_str();
-        if taken.message.sys_flags.is_queued() {
-            queues.entry((topic, taken.message.queue_id)).or_default().push(taken);
+/// Every queue is dense and its records are those of the log up to `end`; every keyed record is found, newest first,
+/// and nothing else is. Of the topics that were dropped so many are gone, counted from the first, as lies between
+/// these two numbers. Says how many that are.
+pub(crate) fn check_derived(
+    store: &Store,
+    log: &Expected,
+    end: LogOffset,
+    (least, most): (usize, usize),
+) -> Verdict<usize> {
+    let most = most.min(log.dropped.len());
+    let mut verdict = Err(format!("{least} topics were dropped, and at most {most} were"));
+    for dropped in least..=most {
+        match check_with(store, log, end, dropped) {
+            Ok(()) => return Ok(dropped),
+            // The first is what was promised.
+            Err(why) if dropped == least => verdict = Err(why),
+            Err(_) => {}
         }
-        if taken.message.sys_flags.transaction() != Transaction::Rollback
-            && let Some(all) = taken.message.keys()
-        {
-            for key in all.split(' ') {
-                keys.entry((topic, key.to_owned())).or_default().push(taken);
+    }
+    verdict
+}
+
+fn check_with(store: &Store, log: &Expected, end: LogOffset, dropped: usize) -> Verdict {
+    let gone_below: BTreeMap<&str, LogOffset> =
+        log.dropped.iter().take(dropped).map(|d| (d.topic, d.below)).collect();
+    let mut queues: BTreeMap<(&str, u32), Wanted<'_>> = BTreeMap::new();
+    let mut keys: BTreeMap<(&str, String), Vec<LogOffset>> = BTreeMap::new();
+    for taken in log.up_to(end) {
+        let topic = taken.message.topic.as_str();
+        let is_gone = gone_below.get(topic).is_some_and(|below| taken.position.offset < *below);
+        if taken.message.sys_flags.is_queued() {
+            let queue = queues.entry((topic, taken.message.queue_id)).or_default();
+            match is_gone {
+                true => queue.gone += 1,
+                false => queue.records.push(taken),
+            }
+        }
+        let is_indexed = taken.message.sys_flags.transaction() != Transaction::Rollback;
+        let mut named: Vec<String> =
+            taken.message.keys().iter().flat_map(|all| all.split(' ')).map(Into::into).collect();
+        named.extend(taken.message.unique_id().map(Into::into));
+        for key in named {
+            let places = keys.entry((topic, key)).or_default();
+            if is_indexed && !is_gone && places.last() != Some(&taken.position.offset) {
+                places.push(taken.position.offset);
             }
         }
     }
@@ -39,16 +66,24 @@ pub(crate) fn check_derived(store: &Store, log: &Expected, end: LogOffset) -> Ve
     keys.iter().try_for_each(|((topic, key), want)| check_key(store, topic, key, want))
 }
 
-fn check_queue(store: &Store, topic: &str, id: u32, want: &[&Taken]) -> Verdict {
+/// What a queue should hold.
+#[derive(Default)]
+struct Wanted<'a> {
+    /// So many offsets were given to messages that went with their topic.
+    gone: u64,
+    records: Vec<&'a Taken>,
+}
+
+fn check_queue(store: &Store, topic: &str, id: u32, want: &Wanted<'_>) -> Verdict {
     let queue = store.queue(topic, id);
-    let wrong = |what: String| Err(format!("queue {topic}/{id}: {what}"));
+    let wrong = |what: String| Err(format!("queue {topic}/{id}: {what}; {}", store.recovery()));
     let min = queue.min().map_err(|e| format!("queue {topic}/{id}: min: {e}"))?;
-    let max = queue.max();
-    if (min.0, max.0) != (0, want.len() as u64) {
-        return wrong(format!("holds {min} to {max}, the log has {}; {}", want.len(), store.recovery()));
+    let (first, next) = (want.gone, want.gone + want.records.len() as u64);
+    if (min.0, queue.max().0) != (first, next) {
+        return wrong(format!("holds {min} to {}, the log has {first} to {next}", queue.max()));
     }
-    let mut records = queue.read_from(QueueOffset(0));
-    for taken in want {
+    let mut records = queue.read_from(QueueOffset(first));
+    for taken in &want.records {
         match records.next() {
             Some(Ok(read)) => taken.check(&read)?,
             Some(Err(error)) => return wrong(format!("{error}; wanted {taken:?}")),
@@ -61,13 +96,15 @@ fn check_queue(store: &Store, topic: &str, id: u32, want: &[&Taken]) -> Verdict 
     }
 }
 
-fn check_key(store: &Store, topic: &str, key: &str, want: &[&Taken]) -> Verdict {
+fn check_key(store: &Store, topic: &str, key: &str, want: &[LogOffset]) -> Verdict {
     let found = store.find(topic, key).at_most(u32::MAX).collect::<Result<Vec<_>, _>>();
     let found = found.map_err(|e| format!("key {key} of {topic}: {e}"))?;
     let places: Vec<_> = found.iter().map(|r| r.position.offset).collect();
-    let wanted: Vec<_> = want.iter().rev().map(|t| t.position.offset).collect();
-    match places == wanted {
+    match places.iter().eq(want.iter().rev()) {
         true => Ok(()),
-        false => Err(format!("key {key} of {topic}: found at {places:?}, stored at {wanted:?}")),
+        false => Err(format!(
+            "key {key} of {topic}: found at {places:?}, stored at {want:?}; {}",
+            store.recovery()
+        )),
     }
 }

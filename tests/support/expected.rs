@@ -36,6 +36,10 @@ impl When {
         self.0.store(usize::MAX, Ordering::SeqCst);
     }
 
+    pub(crate) fn is_never(&self) -> bool {
+        !self.is_by(usize::MAX - 1)
+    }
+
     /// Whether it was so when this many operations had been done.
     pub(crate) fn is_by(&self, operations: usize) -> bool {
         self.0.load(Ordering::SeqCst) <= operations
@@ -85,11 +89,39 @@ impl Taken {
     }
 }
 
+/// A topic that was dropped: no record of it below `below` is queued or found by a key.
+#[derive(Clone, Debug)]
+pub(crate) struct Dropped {
+    pub(crate) topic: &'static str,
+    pub(crate) below: LogOffset,
+    /// When it was asked for, and when the answer was that it is done.
+    pub(crate) asked: When,
+    pub(crate) done: When,
+}
+
+/// What a survivor must hold at least.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Promised {
+    /// The log reaches at least here.
+    pub(crate) end: LogOffset,
+    /// So many of the dropped topics, counted from the first, are gone: at least, and at most.
+    pub(crate) dropped: (usize, usize),
+}
+
+/// For those who do not care which topics were dropped, as long as it is one state or another.
+impl From<LogOffset> for Promised {
+    fn from(end: LogOffset) -> Promised {
+        Promised { end, dropped: (0, usize::MAX) }
+    }
+}
+
 /// Records in log order, and the log's bytes from 0 to the end of the last one.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Expected {
     pub(crate) taken: Vec<Taken>,
     pub(crate) bytes: Vec<u8>,
+    /// In the order in which they were dropped.
+    pub(crate) dropped: Vec<Dropped>,
 }
 
 impl Expected {
@@ -121,7 +153,15 @@ impl Expected {
     pub(crate) fn cut(&self, end: LogOffset) -> Expected {
         let mut bytes = self.bytes.clone();
         bytes.truncate(end.0 as usize);
-        Expected { taken: self.up_to(end).to_vec(), bytes }
+        Expected { taken: self.up_to(end).to_vec(), bytes, dropped: self.dropped.clone() }
+    }
+
+    /// What must hold when this many operations had been done, of a log that reaches `end`.
+    pub(crate) fn promised(&self, end: LogOffset, operations: usize) -> Promised {
+        let count = |when: fn(&Dropped) -> &When| {
+            self.dropped.iter().take_while(|d| when(d).is_by(operations)).count()
+        };
+        Promised { end, dropped: (count(|d| &d.done), count(|d| &d.asked)) }
     }
 
     /// The next offset of every queue that has a record.

@@ -7,8 +7,9 @@ use sawlog::clock::HandClock;
 use sawlog::disk::sim::{SimDisk, Survivors};
 use sawlog::{LogOffset, Message, Store};
 
+use super::derived::check_derived;
 use super::dice::Dice;
-use super::expected::{Expected, ROOT, Taken, log_bytes};
+use super::expected::{Expected, Promised, ROOT, Taken, log_bytes};
 use super::workload::{QUEUES, TOPICS, clock, options};
 
 pub(crate) type Verdict<T = ()> = Result<T, String>;
@@ -18,20 +19,37 @@ pub(crate) struct Opened {
     pub(crate) store: Store,
     pub(crate) clock: Arc<HandClock>,
     pub(crate) end: LogOffset,
+    /// So many of the dropped topics are gone.
+    pub(crate) dropped: usize,
+}
+
+impl Opened {
+    /// From now on it must be so, whatever happens.
+    pub(crate) fn promised(&self) -> Promised {
+        Promised { end: self.end, dropped: (self.dropped, self.dropped) }
+    }
 }
 
 /// Opens with the default options, which refuse damage: a crash is never damage. The log must be a prefix of `log`,
-/// byte for byte, that holds all below `at_least`; and what was cut must be kept and reported.
-pub(crate) fn open(disk: &SimDisk, sync: bool, log: &Expected, at_least: LogOffset) -> Verdict<Opened> {
+/// byte for byte, that holds all that was promised; what was cut must be kept and reported; and queues and key index
+/// are what the log says.
+pub(crate) fn open(
+    disk: &SimDisk,
+    sync: bool,
+    log: &Expected,
+    promised: impl Into<Promised>,
+) -> Verdict<Opened> {
+    let promised = promised.into();
     let before = log_bytes(disk, LogOffset(u64::MAX >> 1));
     let clock = clock();
     let store = Store::open(ROOT, options(disk, &clock, sync)).map_err(|e| format!("refused: {e}"))?;
     let end = check_log(&store, log)?;
-    if end < at_least {
-        return Err(format!("the log ends at {end}, {at_least} was promised; {}", store.recovery()));
+    if end < promised.end {
+        return Err(format!("the log ends at {end}, {} was promised; {}", promised.end, store.recovery()));
     }
     check_report(disk, &store, &before)?;
-    Ok(Opened { store, clock, end })
+    let dropped = check_derived(&store, log, end, promised.dropped)?;
+    Ok(Opened { store, clock, end, dropped })
 }
 
 /// The whole log that the store shows must be a prefix of `log`. Returns its end.
@@ -107,12 +125,17 @@ fn check_report(disk: &SimDisk, store: &Store, before: &[u8]) -> Verdict {
 
 /// All that must hold of an image, one thing after the other, on a copy of it.
 ///
-/// `seed` decides what is done with the survivor; `at_least` is what was promised.
-pub(crate) fn examine(image: &SimDisk, log: &Expected, at_least: LogOffset, seed: u64) -> Verdict<LogOffset> {
+/// `seed` decides what is done with the survivor.
+pub(crate) fn examine(
+    image: &SimDisk,
+    log: &Expected,
+    promised: impl Into<Promised>,
+    seed: u64,
+) -> Verdict<LogOffset> {
     let mut dice = Dice::new(seed);
     let (sync, again_sync) = (dice.percent(50), dice.percent(50));
-    let first = open(image, sync, log, at_least)?;
-    let end = first.end;
+    let first = open(image, sync, log, promised)?;
+    let (end, promised) = (first.end, first.promised());
 
     // Opening is a barrier (A7): what was readable stays, whatever happens next; and it changes nothing more (5).
     let left = match dice.below(3) {
@@ -121,7 +144,7 @@ pub(crate) fn examine(image: &SimDisk, log: &Expected, at_least: LogOffset, seed
         _ => image.power_cut(dice.draw(), Survivors::ALL[dice.below(5) as usize]),
     };
     let again =
-        open(&left, again_sync, log, end).map_err(|e| format!("opened, crashed, opened again: {e}"))?;
+        open(&left, again_sync, log, promised).map_err(|e| format!("opened, crashed, opened again: {e}"))?;
     if again.end != end || !again.store.recovery().cuts.is_empty() {
         let report = again.store.recovery();
         return Err(format!("ended at {end}, and when opened again at {}: {report}", again.end));
@@ -134,7 +157,8 @@ pub(crate) fn examine(image: &SimDisk, log: &Expected, at_least: LogOffset, seed
 /// The reopened store takes, syncs and reads new appends; another crash leaves what it acknowledged, and nothing of
 /// what was cut rises again: new records have the lengths of the lost ones, so that stale ones would fit behind them.
 fn second_life(disk: &SimDisk, opened: Opened, old: &Expected, dice: &mut Dice) -> Verdict {
-    let Opened { store, end, .. } = opened;
+    let Opened { store, end, dropped, .. } = opened;
+    let dropped = (dropped, dropped);
     let mut log = old.cut(end);
     let lost = &old.taken[log.taken.len()..];
     let flushed_ones = dice.below(5) as usize;
@@ -156,16 +180,21 @@ fn second_life(disk: &SimDisk, opened: Opened, old: &Expected, dice: &mut Dice) 
     if read < promised {
         return Err(format!("readable up to {read}, flushed up to {promised}"));
     }
+    // Without threads somebody must dispatch.
+    while store.step() {}
+    check_derived(&store, &log, read, dropped)?;
     for message in risked {
         append(&store, &mut log, message)?;
     }
     log.read_bytes(disk, end);
     let model = if dice.percent(40) { Survivors::Nothing } else { Survivors::ALL[dice.below(5) as usize] };
     let left = disk.power_cut(dice.draw(), model);
+    let promised = Promised { end: promised, dropped };
     let third = open(&left, dice.percent(50), &log, promised).map_err(|e| format!("after {model:?}: {e}"))?;
-    let end = third.end;
+    let (end, promised) = (third.end, third.promised());
     third.store.close().map_err(|e| format!("close: {e}"))?;
-    let last = open(&left, dice.percent(50), &log, end).map_err(|e| format!("closed and reopened: {e}"))?;
+    let last =
+        open(&left, dice.percent(50), &log, promised).map_err(|e| format!("closed and reopened: {e}"))?;
     let report = last.store.recovery();
     if last.end != end || !report.clean_shutdown || !report.cuts.is_empty() {
         return Err(format!("closed at {end}, and then: {report}"));

@@ -14,9 +14,14 @@ use sawlog::message::{SysFlags, Transaction};
 use sawlog::{Ack, Error, Level, LogOffset, Message, Options, Result, Store};
 
 use super::dice::Dice;
-use super::expected::{Expected, ROOT, SEGMENT_BYTES, Taken, When};
+use super::expected::{Dropped, Expected, ROOT, SEGMENT_BYTES, Taken, When};
 
-pub(crate) const TOPICS: [&str; 3] = ["orders", "p", "a-topic-with-a-rather-long-name"];
+/// The last one is where messages wait for their time: its queue entries carry that in place of a tag.
+pub(crate) const TOPICS: [&str; 4] =
+    ["orders", "p", "a-topic-with-a-rather-long-name", "SCHEDULE_TOPIC_XXXX"];
+/// Some hash alike, as the hash of Java's strings goes.
+const TAGS: [&str; 4] = ["vip", "Aa", "BB", "paid"];
+const KEYS: [&str; 8] = ["AaAa", "BBBB", "AaBB", "k", "order-17", "order-18", "BBAa", "a\u{e4}\u{1f600}"];
 pub(crate) const QUEUES: u32 = 4;
 /// The longest body: some records fill most of a segment.
 const LONGEST_BODY: u64 = 40 << 10;
@@ -83,6 +88,8 @@ pub(crate) struct Workload {
     sync: bool,
     store: Option<Store>,
     waiting: Vec<(Pin<Box<Reached>>, When)>,
+    /// Counts unique ids.
+    named: u64,
 }
 
 impl Workload {
@@ -99,6 +106,7 @@ impl Workload {
             sync: seed.is_multiple_of(2),
             store: None,
             waiting: Vec::new(),
+            named: 0,
         }
     }
 
@@ -164,7 +172,8 @@ impl Workload {
             64..69 => self.append_and_wait(),
             69..73 => self.try_append(),
             73..78 => self.with_store(|store| store.flush().map(drop)),
-            78..90 => self.step(),
+            78 => self.drop_topic(),
+            79..90 => self.step(),
             90..98 => {
                 self.clock.turn(Duration::from_millis(self.dice.below(3_000)));
                 self.step();
@@ -173,6 +182,23 @@ impl Workload {
             98 => self.clock.jump_to(Timestamp(START.0 - 3_600_000)),
             _ => self.clock.jump_to(Timestamp(START.0 + self.dice.below(10_000) as i64)),
         }
+    }
+
+    /// Drops a topic, sometimes; after one attempt that failed no other, so that only of the last one it is unknown
+    /// whether it counts.
+    fn drop_topic(&mut self) {
+        let topic = TOPICS[self.dice.below(TOPICS.len() as u64) as usize];
+        let Some(store) = self.store.clone() else { return };
+        if self.log.dropped.iter().any(|dropped| dropped.done.is_never()) {
+            return;
+        }
+        let (below, asked) = (store.dispatched().at(), When::at(self.disk.recorded()));
+        self.log.dropped.push(Dropped { topic, below, asked, done: When::never() });
+        match store.drop_topic(topic) {
+            Ok(()) => self.log.dropped.last().into_iter().for_each(|d| d.done.note(self.disk.recorded())),
+            Err(error) => self.refusals.push(error),
+        }
+        self.note_written(&store);
     }
 
     fn step(&mut self) {
@@ -207,8 +233,20 @@ impl Workload {
         let mut message = Message::new(topic, dice.bytes(body_bytes as usize))
             .queue(dice.below(u64::from(QUEUES)) as u32)
             .reconsume_times(dice.below(3) as i32);
+        if dice.percent(40) {
+            message = message.tag(TAGS[dice.below(TAGS.len() as u64) as usize]);
+        }
         if dice.percent(30) {
-            message = message.tag("vip").key(&format!("key-{}", dice.below(1_000)));
+            for _ in 0..=dice.below(3) {
+                message = message.key(KEYS[dice.below(KEYS.len() as u64) as usize]);
+            }
+        }
+        if dice.percent(25) {
+            self.named += 1;
+            message = message.unique_key(&format!("AC11000117AC18B4AAC2{:012X}", self.named));
+        }
+        if topic == TOPICS[3] && dice.percent(80) {
+            message = message.property("DELAY", &dice.below(20).to_string());
         }
         if dice.percent(6) {
             message = message.wait(false);

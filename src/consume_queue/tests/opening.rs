@@ -197,6 +197,20 @@ fn trimming_clears_what_is_no_entry_and_leaves_no_file_without_one() {
 }
 
 #[test]
+fn a_trim_that_ends_half_way_leaves_no_hole() {
+    let disk = SimDisk::new();
+    let table = new_table(&disk);
+    fill(&table, 0..45);
+    write_and_sync(&table);
+    let table = open(&disk, &BTreeMap::from([(key("T", 0), known(0, 5))]));
+    disk.fail_at_aimed(Aim::anything().kind(OpKind::Remove), 3, Fault::once(FaultKind::Eio));
+    table.trim().unwrap_err();
+    assert_eq!(bases(&disk), [0, 10, 20]);
+    table.trim().unwrap();
+    assert_eq!(bases(&disk), [0]);
+}
+
+#[test]
 fn numbering_goes_on_where_it_is_told_to() {
     let disk = SimDisk::new();
     let table = new_table(&disk);

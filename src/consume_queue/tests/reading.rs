@@ -143,6 +143,9 @@ fn readers_are_told_once_a_round_and_only_if_they_asked() {
     let _ = table.put("U", 0, QueueOffset(0), nth(9));
     drop(table.tell());
     assert_eq!(news.at(), end(4));
+    fill(&table, 5..6);
+    drop(table.tell());
+    assert_eq!(news.at(), end(5), "round after round");
 }
 
 #[test]
@@ -211,4 +214,36 @@ fn many_read_while_entries_are_put_and_written() {
         done.store(true, std::sync::atomic::Ordering::Release);
     });
     assert_eq!(all(&table, "T", 0), dense(0..3000));
+}
+
+#[test]
+fn readers_of_a_topic_that_is_dropped_find_nothing_and_no_error() {
+    let disk = SimDisk::new();
+    let table =
+        open_with(&disk, Geometry { entries_per_segment: PER_SEGMENT, open_files: 2 }, &BTreeMap::new());
+    let done = std::sync::atomic::AtomicBool::new(false);
+    fill(&table, 0..1);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let queue = table.queue("T", 0).unwrap();
+                while !done.load(std::sync::atomic::Ordering::Acquire) {
+                    for from in queue.max().0.saturating_sub(25)..queue.max().0 {
+                        for (at, entry) in (from..).zip(queue.read(QueueOffset(from), 10).unwrap()) {
+                            assert!(entry.is_none_or(|entry| entry == nth(at)), "{at} {entry:?}");
+                        }
+                    }
+                }
+            });
+        }
+        for start in (1..4000).step_by(13) {
+            fill(&table, start..start + 12);
+            table.write_out(LogOffset::MAX).unwrap();
+            table.drop_topic("T").unwrap();
+            fill(&table, start + 12..start + 13);
+            write_and_sync(&table);
+            table.drop_topic("T").unwrap();
+        }
+        done.store(true, std::sync::atomic::Ordering::Release);
+    });
 }

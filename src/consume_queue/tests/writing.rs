@@ -20,6 +20,45 @@ fn only_entries_of_flushed_records_are_written() {
 }
 
 #[test]
+fn blanks_wait_for_the_entry_behind_them() {
+    let disk = SimDisk::new();
+    let table = new_table(&disk);
+    fill(&table, 0..3);
+    assert_eq!(table.put("T", 0, QueueOffset(5), nth(5)), Put::Gap(2));
+    table.write_out(LogOffset(599)).unwrap();
+    assert!(disk.read_file(file(0)).unwrap()[60..].iter().all(|byte| *byte == 0));
+    table.write_out(LogOffset(600)).unwrap();
+    assert_eq!(disk.read_file(file(0)).unwrap()[100..120], nth(5).encode());
+}
+
+#[test]
+fn an_entry_replaced_after_the_due_ones_were_counted_waits_for_its_record() {
+    let disk = SimDisk::new();
+    let table = new_table(&disk);
+    fill(&table, 0..5);
+    let queue = table.queue("T", 0).unwrap();
+    let due = queue.state.read().due(end(4));
+    assert_eq!(due, 5);
+    assert_eq!(table.put("T", 0, QueueOffset(3), nth(30)), Put::Replaced);
+    let piece = queue.state.write().take(due, end(4), 10, &mut Vec::new()).unwrap();
+    assert_eq!(piece.entries, 3);
+}
+
+#[test]
+fn the_name_of_a_file_that_a_killed_process_made_becomes_durable_with_its_entries() {
+    let disk = SimDisk::new();
+    let table = new_table(&disk);
+    fill(&table, 0..5);
+    table.write_out(LogOffset::MAX).unwrap();
+    let disk = disk.kill();
+    let table = new_table(&disk);
+    fill(&table, 0..5);
+    write_and_sync(&table);
+    let after = disk.power_cut(0, Survivors::Nothing);
+    assert_eq!(all(&open(&after, &table.known()), "T", 0), dense(0..5));
+}
+
+#[test]
 fn many_entries_go_in_one_write_for_each_file() {
     let disk = SimDisk::new();
     let table = new_table(&disk);
@@ -196,4 +235,28 @@ fn a_failed_sync_of_a_folder_is_told_and_tried_again() {
     assert_eq!(bases(&disk.power_cut(0, Survivors::Nothing)), Vec::<u64>::new());
     table.sync().unwrap();
     assert_eq!(bases(&disk.power_cut(0, Survivors::Nothing)), [0]);
+}
+
+#[test]
+fn a_file_made_anew_is_not_mistaken_for_the_removed_one_of_its_name() {
+    let disk = SimDisk::new();
+    let table = new_table(&disk);
+    fill(&table, 0..5);
+    write_and_sync(&table);
+    let (files, queue) = (&table.shared.files, table.queue("T", 0).unwrap());
+    files.close_all();
+    // A reader has opened the file, and is held up before it has put it among the open ones.
+    let old = files.admit((queue.folder.number, 0), || {
+        let opened = files.open(&queue.folder, 0);
+        table.drop_topic("T").unwrap();
+        opened
+    });
+    drop(old.unwrap());
+    fill(&table, 5..7);
+    write_and_sync(&table);
+    assert_eq!(all(&table, "T", 0)[5..], dense(5..7));
+    assert_eq!(disk.read_file(file(0)).unwrap()[100..140], [nth(5).encode(), nth(6).encode()].concat());
+    fill(&table, 7..8);
+    write_and_sync(&table);
+    assert_eq!(disk.read_file(file(0)).unwrap()[140..160], nth(7).encode(), "not in the file that went");
 }

@@ -233,7 +233,7 @@ impl Pull<'_> {
         mut self,
         look: &mut impl FnMut(&ConsumeQueue, QueueOffset, Entry) -> Result<Verdict>,
     ) -> Result<Answer> {
-        let file = self.files.segment_of(self.answer.next);
+        let start = self.answer.next;
         // A batch of the size asked for is read at once; who filters goes on in longer steps.
         let mut together = self.wanted.max_count.clamp(FIRST_ENTRIES, MOST_ENTRIES);
         loop {
@@ -241,7 +241,7 @@ impl Pull<'_> {
             let left = self.wanted.scan_limit().saturating_sub(self.answer.scanned);
             let in_queue = self.answer.bounds.max.0.saturating_sub(from.0);
             let most = u64::from(left.min(together)).min(in_queue);
-            if most == 0 || (self.answer.scanned > 0 && self.files.segment_of(from) != file) {
+            if most == 0 || (from > start && !self.is_one_file(start, from)) {
                 return Ok(self.answer);
             }
             let entries = match self.files.read(from, usize::try_from(most).unwrap_or(usize::MAX)) {
@@ -259,6 +259,10 @@ impl Pull<'_> {
             }
             together = MOST_ENTRIES;
         }
+    }
+
+    fn is_one_file(&self, a: QueueOffset, b: QueueOffset) -> bool {
+        self.files.segment_of(a) == self.files.segment_of(b)
     }
 
     /// Looks at one entry; `false` if it is too much for this batch.

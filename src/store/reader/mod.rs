@@ -62,6 +62,23 @@ impl Sources {
 /// A queue that does not exist reads as an empty one, and becomes readable through the same handle when its first
 /// message comes. Messages are counted from 0 and keep their numbers; retention removes the front, and the numbers go
 /// on where they were.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # use sawlog::{Fetch, Filter, Message, Options, QueueOffset, Status, Store};
+/// let store = Store::open(folder.path(), Options::new())?;
+/// for (tag, body) in [("paid", "1"), ("sent", "1"), ("paid", "2")] {
+///     store.append(&Message::new("orders", body).tag(tag))?.forget();
+/// }
+/// let queue = store.queue("orders", 0);
+/// queue.wait(QueueOffset(2)).wait()?; // until the message of offset 2 is there; or `.await` it
+///
+/// let wanted = Fetch::from(QueueOffset(0)).filter(Filter::tags(["paid"]));
+/// let batch = queue.fetch(&wanted)?;
+/// assert_eq!((batch.status, batch.records.len(), batch.next), (Status::Found, 2, QueueOffset(3)));
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct Queue {
     inner: Arc<Inner>,

@@ -79,15 +79,20 @@ impl News {
     /// The ticket is taken before the queue is looked at, so that no message can come unseen between the two; and the
     /// mark is there before the failure is looked at, so that a later failure finds it.
     fn look(&self) -> std::result::Result<Result<()>, Reached> {
-        let mark = self.queue.files_or_new().news();
+        let files = self.queue.files_or_new();
+        let mark = files.news();
         let next = mark.reach(mark.at().plus(1));
+        // Before the readable end is looked at: what is put later moves the mark.
+        let (put, newest_end) = files.end();
         if self.is_here() {
             return Ok(Ok(()));
         }
-        match self.queue.log().failure() {
-            Some(failure) => Ok(Err(failure)),
-            None => Err(next),
+        if let Some(failure) = self.queue.log().failure() {
+            return Ok(Err(failure));
         }
+        // Put, and not to be read until all of its batch is: the mark may have been made behind it, and never move.
+        let is_put = put > self.beyond;
+        Err(if is_put { self.queue.inner.sources.dispatcher.dispatched().reach(newest_end) } else { next })
     }
 
     /// A failed mark does not count if the message came before it failed.

@@ -43,16 +43,23 @@ impl Records {
         self.at
     }
 
+    /// The same reader over another log: what retention does to a reader that is under way.
+    #[cfg(test)]
+    pub(super) fn go_on_in(&mut self, queue: Queue) {
+        self.queue = queue;
+    }
+
     /// The next entry, or `None` at the end.
     fn entry(&mut self) -> Result<Option<(QueueOffset, Option<Entry>)>> {
-        if self.at_hand.len() == 0 {
+        while self.at_hand.len() == 0 {
             let bounds = self.queue.bounds()?;
-            let inside = bounds.min <= self.at && self.at <= bounds.max;
-            if !std::mem::replace(&mut self.began, true) && !inside {
+            let began = std::mem::replace(&mut self.began, true);
+            if self.at < bounds.min || (!began && self.at > bounds.max) {
                 return Err(bounds.out_of_range(self.at));
             }
             let Some(files) = self.queue.files().filter(|_| self.at < bounds.max) else { return Ok(None) };
             let left = usize::try_from(bounds.max.0.saturating_sub(self.at.0)).unwrap_or(usize::MAX);
+            // Nothing, though there was something: the front was removed since, and the next look finds that.
             self.at_hand = files.read(self.at, left.min(self.together))?.into_iter();
             self.together = self.together.saturating_mul(2).min(MOST_ENTRIES);
         }

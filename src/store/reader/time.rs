@@ -159,18 +159,19 @@ mod tests {
     use Bound::{First, Last};
 
     /// Searches a made-up queue; `None` in it is a blank. Says how many probes it took, too.
-    fn look(min: u64, stored: &[Option<i64>], time: i64, bound: Bound) -> (u64, usize) {
+    fn look(min: usize, stored: &[Option<i64>], time: i64, bound: Bound) -> (usize, usize) {
         let mut probes = 0;
         let max = stored.len() as u64;
-        let found = search(min, max, bound, Timestamp(time), |at| {
+        let found = search(min as u64, max, bound, Timestamp(time), |at| {
             probes += 1;
-            let at = (at as usize..stored.len()).find(|at| stored[*at].is_some()).unwrap();
+            let at = usize::try_from(at).unwrap();
+            let at = (at..stored.len()).find(|at| stored[*at].is_some()).unwrap();
             Ok(Probe { at: at as u64, stored: stored[at].map(Timestamp) })
         });
-        (found.unwrap(), probes)
+        (usize::try_from(found.unwrap()).unwrap(), probes)
     }
 
-    fn answers(min: u64, stored: &[i64], time: i64) -> (u64, u64) {
+    fn answers(min: usize, stored: &[i64], time: i64) -> (usize, usize) {
         let stored: Vec<_> = stored.iter().copied().map(Some).collect();
         (look(min, &stored, time, First).0, look(min, &stored, time, Last).0)
     }
@@ -209,7 +210,7 @@ mod tests {
         for time in 0..40 {
             for bound in [First, Last] {
                 let (found, _) = look(0, &stored, time, bound);
-                assert!(found == 6 || stored[found as usize].is_some(), "{time} {bound:?}: {found}");
+                assert!(found == 6 || stored[found].is_some(), "{time} {bound:?}: {found}");
             }
         }
         assert_eq!(look(0, &stored, 15, First).0, 3);
@@ -223,9 +224,9 @@ mod tests {
         for time in -3..720 {
             let first = stored.iter().position(|s| s.unwrap() >= time).unwrap_or(1000);
             let last = stored.iter().rposition(|s| s.unwrap() <= time).unwrap_or(0);
-            assert_eq!(look(0, &stored, time, First).0 as usize, first, "{time}");
+            assert_eq!(look(0, &stored, time, First).0, first, "{time}");
             let (found, probes) = look(0, &stored, time, Last);
-            assert_eq!(found as usize, last, "{time}");
+            assert_eq!(found, last, "{time}");
             assert!(probes <= 10, "{probes}");
         }
     }
