@@ -12,7 +12,10 @@ use crate::failure::{Failure, Result};
 /// The most that a row's log may grow to, in bytes.
 const MOST_LOG_BYTES: u64 = 2 << 30;
 /// Less than this shows nothing.
-const LEAST_LOG_BYTES: u64 = 64 << 20;
+const LEAST_LOG_BYTES: u64 = 60 << 20;
+/// The log's part of what a row takes, if all messages are of the shortest: a queue entry of 20 bytes, an index entry of
+/// 20 and a share of the slots stand beside each of its records, of 180 bytes and more.
+const WITH_DERIVED: (u64, u64) = (3, 4);
 
 /// Removed when dropped, unless it is to be kept.
 #[derive(Debug)]
@@ -86,8 +89,10 @@ impl Folder {
 fn log_limit(free: u64, rows_at_once: u64, segment_bytes: u64) -> std::result::Result<u64, u64> {
     // The segment begun, one prepared ahead, one in the making; a child's overrun.
     let beside = segment_bytes.saturating_mul(3).saturating_add(OVERRUN_BYTES);
-    let limit = (free / rows_at_once.max(1)).saturating_sub(beside).min(MOST_LOG_BYTES);
-    let needed = LEAST_LOG_BYTES.saturating_add(beside).saturating_mul(rows_at_once);
+    let room = (free / rows_at_once.max(1)).saturating_sub(beside);
+    let limit = (room / WITH_DERIVED.1 * WITH_DERIVED.0).min(MOST_LOG_BYTES);
+    let least = LEAST_LOG_BYTES / WITH_DERIVED.0 * WITH_DERIVED.1;
+    let needed = least.saturating_add(beside).saturating_mul(rows_at_once);
     if limit < LEAST_LOG_BYTES { Err(needed) } else { Ok(limit) }
 }
 
@@ -103,10 +108,11 @@ mod tests {
     fn a_disk_too_small_is_told_what_it_lacks() {
         let mib = 1 << 20;
         assert_eq!(log_limit(1 << 40, 1, 64 * mib), Ok(MOST_LOG_BYTES));
-        assert_eq!(log_limit(1000 * mib, 1, 64 * mib), Ok((1000 - 192 - 64) * mib));
-        assert_eq!(log_limit(319 * mib, 1, 64 * mib), Err(320 * mib));
-        assert_eq!(log_limit(320 * mib, 1, 64 * mib), Ok(64 * mib));
-        assert_eq!(log_limit(1000 * mib, 7, 64 * mib), Err(7 * 320 * mib));
+        assert_eq!(log_limit(1000 * mib, 1, 64 * mib), Ok((1000 - 192 - 64) / 4 * 3 * mib));
+        let least = LEAST_LOG_BYTES / 3 * 4 + 256 * mib;
+        assert_eq!(log_limit(least - 4, 1, 64 * mib), Err(least));
+        assert_eq!(log_limit(least, 1, 64 * mib), Ok(LEAST_LOG_BYTES));
+        assert_eq!(log_limit(1000 * mib, 7, 64 * mib), Err(7 * least));
     }
 
     #[test]

@@ -49,8 +49,7 @@ pub(crate) fn write_and_kill(
     interrupted: &AtomicBool,
     progress: &Progress,
 ) -> Result<Written> {
-    let mut written =
-        Written { tallies: Vec::new(), waits: histogram()?, took: Duration::ZERO, syncs: 0, kills };
+    let mut written = nothing(0, kills)?;
     for round in 0..kills {
         let job = Job {
             first_producer: job.producers * round,
@@ -146,16 +145,16 @@ fn start(job: &Job, root: &Path) -> Result<(Killed, ChildStdout, ChildStderr)> {
     }
 }
 
+/// Nothing written yet by so many producers.
+fn nothing(producers: usize, kills: u32) -> Result<Written> {
+    let (tallies, took) = (vec![Tally::default(); producers], Duration::ZERO);
+    Ok(Written { tallies, waits: histogram()?, took, syncs: 0, dispatch_lag: None, kills })
+}
+
 /// Reads reports until the pipe ends.
 fn listen(job: &Job, out: ChildStdout, seen: &Seen) -> Result<Written> {
     let producers = usize::try_from(job.producers).unwrap_or(0);
-    let mut heard = Written {
-        tallies: vec![Tally::default(); producers],
-        waits: histogram()?,
-        took: Duration::ZERO,
-        syncs: 0,
-        kills: 1,
-    };
+    let mut heard = nothing(producers, 1)?;
     let mut out = BufReader::with_capacity(1 << 16, out);
     let mut bytes = [0; REPORT_BYTES];
     // A report is written whole or not at all, so the pipe ends between two of them.

@@ -6,6 +6,7 @@ mod folder;
 mod kill;
 mod output;
 mod progress;
+mod queues;
 mod report;
 mod verify;
 mod work;
@@ -34,7 +35,7 @@ pub(crate) use child::{ChildArgs, run as run_child};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
-  sawlog bench                             about 40 s under the system's temporary folder
+  sawlog bench                             about 50 s under the system's temporary folder
   sawlog bench --dir /var/lib/data         on the disk that counts
   sawlog bench --seconds 1 --json now.json a quick look, and the same for a program
   sawlog bench --bytes 64K --segment-bytes 1G
@@ -125,7 +126,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     match failure.or(removed.err()) {
         Some(failure) => Err(failure),
-        None if rows.iter().all(|row| row.findings.is_sound()) => Ok(()),
+        None if rows.iter().all(|row| row.reopened.findings.is_sound()) => Ok(()),
         None => Err(Failure::Unsound("not every acknowledged message is there, once and whole".into())),
     }
 }
@@ -158,9 +159,9 @@ fn all_rows(
         } else {
             work::write(&job, row.path(), args.seconds, interrupted, &progress)?
         };
-        let (recovery, findings) = verify::reopen(&job, row.path(), &written, interrupted, &progress)?;
+        let reopened = verify::reopen(&job, row.path(), &written, interrupted, &progress)?;
         row.remove()?;
-        rows.push(Row { policy, producers, body_bytes: args.bytes, written, recovery, findings });
+        rows.push(Row { policy, producers, body_bytes: args.bytes, written, reopened });
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 /// Steps of one row: writing takes the longer part of its time.
 const ROW: u64 = 1000;
-const WRITING: u64 = 750;
+const WRITING: u64 = 650;
 
 /// Where the whole bench is.
 #[derive(Debug)]

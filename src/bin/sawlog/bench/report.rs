@@ -4,10 +4,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table, presets};
+use hdrhistogram::Histogram;
 use sawlog::disk::Description;
 use serde_json::{Value, json};
 
-use super::verify::Findings;
+use super::verify::Reopened;
 use super::work::Written;
 use super::{Args, Policy};
 
@@ -18,9 +19,7 @@ pub(crate) struct Row {
     pub(crate) producers: u32,
     pub(crate) body_bytes: u64,
     pub(crate) written: Written,
-    /// How long opening the store again took.
-    pub(crate) recovery: Duration,
-    pub(crate) findings: Findings,
+    pub(crate) reopened: Reopened,
 }
 
 /// The row's figures, each worked out once for both readers.
@@ -35,27 +34,41 @@ struct Figures {
     /// Messages per sync; `None` if the row was too short for one.
     mean_batch: Option<f64>,
     recovery_ms: f64,
+    /// `None` if the writer was killed.
+    dispatch_lag_ms: Option<f64>,
+    queue_messages_per_s: f64,
+    queue_mib_per_s: f64,
+    find_p50_us: f64,
+    find_p99_us: f64,
 }
 
 const MIB: f64 = 1_048_576.0;
 
 impl Row {
     fn figures(&self) -> Figures {
-        let Written { tallies, waits, took, syncs, .. } = &self.written;
+        let Written { tallies, waits, took, syncs, dispatch_lag, .. } = &self.written;
         let messages: u64 = tallies.iter().map(|tally| tally.count).sum();
         let seconds = took.as_secs_f64().max(1e-9);
         let messages_per_s = messages as f64 / seconds;
-        let us = |quantile| waits.value_at_quantile(quantile) as f64 / 1000.0;
+        let us = |of: &Histogram<u64>, quantile| of.value_at_quantile(quantile) as f64 / 1000.0;
+        let ms = |took: Duration| took.as_secs_f64() * 1000.0;
+        let consumed = &self.reopened.consumed;
+        let queue_messages_per_s = consumed.records as f64 / consumed.took.as_secs_f64().max(1e-9);
         Figures {
             messages,
             messages_per_s,
             mib_per_s: messages_per_s * self.body_bytes as f64 / MIB,
-            p50_us: us(0.5),
-            p99_us: us(0.99),
-            p999_us: us(0.999),
+            p50_us: us(waits, 0.5),
+            p99_us: us(waits, 0.99),
+            p999_us: us(waits, 0.999),
             syncs_per_s: *syncs as f64 / seconds,
             mean_batch: (*syncs > 0).then(|| messages as f64 / *syncs as f64),
-            recovery_ms: self.recovery.as_secs_f64() * 1000.0,
+            recovery_ms: ms(self.reopened.took),
+            dispatch_lag_ms: dispatch_lag.map(ms),
+            queue_messages_per_s,
+            queue_mib_per_s: queue_messages_per_s * self.body_bytes as f64 / MIB,
+            find_p50_us: us(&consumed.finds, 0.5),
+            find_p99_us: us(&consumed.finds, 0.99),
         }
     }
 
@@ -67,7 +80,7 @@ impl Row {
     }
 
     fn json(&self) -> Value {
-        let f = self.figures();
+        let (f, findings) = (self.figures(), &self.reopened.findings);
         json!({
             "policy": self.policy.to_string(),
             "producers": self.producers,
@@ -82,12 +95,19 @@ impl Row {
             "syncs_per_s": f.syncs_per_s,
             "mean_batch": f.mean_batch,
             "recovery_ms": f.recovery_ms,
-            "records_read": self.findings.records,
-            "lost": self.findings.lost,
-            "duplicated": self.findings.duplicated,
-            "wrong": self.findings.wrong,
-            "unacknowledged": self.findings.unacknowledged,
-            "faults": self.findings.faults,
+            "dispatch_lag_ms": f.dispatch_lag_ms,
+            "queue_records_read": self.reopened.consumed.records,
+            "queue_messages_per_s": f.queue_messages_per_s,
+            "queue_mib_per_s": f.queue_mib_per_s,
+            "finds": self.reopened.consumed.finds.len(),
+            "find_p50_us": f.find_p50_us,
+            "find_p99_us": f.find_p99_us,
+            "records_read": findings.records,
+            "lost": findings.lost,
+            "duplicated": findings.duplicated,
+            "wrong": findings.wrong,
+            "unacknowledged": findings.unacknowledged,
+            "faults": findings.faults,
         })
     }
 
@@ -108,44 +128,68 @@ impl Row {
                 Some(batch) => grouped(batch),
             },
             format!("{:.1}", f.recovery_ms),
-            self.findings.lost.to_string(),
-            self.findings.duplicated.to_string(),
-            self.findings.wrong.to_string(),
+            self.reopened.findings.lost.to_string(),
+            self.reopened.findings.duplicated.to_string(),
+            self.reopened.findings.wrong.to_string(),
+        ]
+    }
+
+    fn reading_cells(&self) -> Vec<String> {
+        let f = self.figures();
+        vec![
+            self.name(),
+            self.producers.to_string(),
+            f.dispatch_lag_ms.map_or_else(|| "–".into(), |ms| format!("{ms:.1}")),
+            grouped(f.queue_messages_per_s),
+            format!("{:.1}", f.queue_mib_per_s),
+            micros(f.find_p50_us),
+            micros(f.find_p99_us),
         ]
     }
 }
 
-/// The table, and under it what a reader of it should know.
+/// The tables, and under them what a reader of them should know.
 pub(crate) fn table(rows: &[Row], disk: &Description) -> String {
+    let writing = one_table(rows, &WRITING, Row::cells);
+    let reading = one_table(rows, &READING, Row::reading_cells);
+    format!("{writing}\n{reading}\n{}", notes(rows, disk))
+}
+
+const WRITING: [&str; 13] = [
+    "policy",
+    "prod.",
+    "messages/s",
+    "MiB/s",
+    "p50 µs",
+    "p99 µs",
+    "p99.9 µs",
+    "syncs/s",
+    "batch",
+    "reopen ms",
+    "lost",
+    "dup.",
+    "wrong",
+];
+const READING: [&str; 7] =
+    ["policy", "prod.", "dispatch lag ms", "through queues/s", "MiB/s", "by key p50 µs", "p99 µs"];
+
+fn one_table(rows: &[Row], header: &[&str], cells: impl Fn(&Row) -> Vec<String>) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_FULL_CONDENSED).set_header([
-        "policy",
-        "prod.",
-        "messages/s",
-        "MiB/s",
-        "p50 µs",
-        "p99 µs",
-        "p99.9 µs",
-        "syncs/s",
-        "batch",
-        "reopen ms",
-        "lost",
-        "dup.",
-        "wrong",
-    ]);
+    table.load_preset(presets::UTF8_FULL_CONDENSED).set_header(header.iter().copied());
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     for row in rows {
-        table.add_row(row.cells());
+        table.add_row(cells(row));
     }
-    format!("{table}\n{}", notes(rows, disk))
+    table
 }
 
 fn notes(rows: &[Row], disk: &Description) -> String {
-    let read: u64 = rows.iter().map(|row| row.findings.records).sum();
+    let read: u64 = rows.iter().map(|row| row.reopened.findings.records).sum();
     let mut lines = vec![format!(
-        "Read back {} records after reopening: every checksum, every byte of every body, every queue's numbers.",
+        "Read back {} records after reopening, through their queues and in log order: every checksum, every byte of \
+         every body, every queue's numbers; and a thousand of each row by key.",
         grouped(read as f64)
     )];
     lines.push(
@@ -153,9 +197,14 @@ fn notes(rows: &[Row], disk: &Description) -> String {
          per sync."
             .into(),
     );
+    lines.push(
+        "The dispatch lag is the time from the last acknowledgement until every message was in its queue; reading \
+         through queues is timed in one thread, with every body made again and compared."
+            .into(),
+    );
     for row in rows.iter().filter(|row| row.written.kills > 0) {
-        let (kills, beside) = (row.written.kills, row.findings.unacknowledged);
-        let kept = match (row.findings.lost, row.findings.duplicated) {
+        let (kills, beside) = (row.written.kills, row.reopened.findings.unacknowledged);
+        let kept = match (row.reopened.findings.lost, row.reopened.findings.duplicated) {
             (0, 0) => "nothing acknowledged was lost or there twice".to_owned(),
             (lost, twice) => format!("{lost} acknowledged messages were lost, {twice} were there twice"),
         };
@@ -165,7 +214,8 @@ fn notes(rows: &[Row], disk: &Description) -> String {
         ));
     }
     lines.extend(rows.iter().flat_map(|row| {
-        row.findings
+        row.reopened
+            .findings
             .faults
             .iter()
             .map(move |fault| format!("FAULT in {}, {}: {fault}", row.name(), row.producers))
@@ -190,7 +240,7 @@ pub(crate) fn json(
     wall: Duration,
     failure: Option<String>,
 ) -> Value {
-    let sound = failure.is_none() && rows.iter().all(|row| row.findings.is_sound());
+    let sound = failure.is_none() && rows.iter().all(|row| row.reopened.findings.is_sound());
     json!({
         "sawlog": env!("CARGO_PKG_VERSION"),
         "disk": disk.device,

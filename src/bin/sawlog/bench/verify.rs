@@ -1,6 +1,6 @@
 //! Reads a store back and holds every message against what its producer was told.
 //!
-//! The scan verifies every checksum. Here every byte of every body is made again from its number and compared, every
+//! Twice: through the queues, as consumers do, and in log order. Both verify every checksum. Here every byte of every body is made again from its number and compared, every
 //! queue is counted, and every acknowledged message is looked for: there, once, where its acknowledgement said.
 
 #[cfg(test)]
@@ -16,6 +16,7 @@ use sawlog::message::Topic;
 
 use super::body::{LANES, Number, Tally, place, queue_of};
 use super::progress::Progress;
+use super::queues::{self, Consumed, seen};
 use super::work::{Job, Written};
 use crate::failure::{Failure, Result};
 
@@ -58,7 +59,7 @@ struct Producer {
     /// As [`Tally::places`], of those acknowledged and seen.
     places: u64,
     seen_acked: u64,
-    /// Behind the highest sequence number seen.
+    /// Behind the highest sequence number seen, since a queue began.
     next: u64,
 }
 
@@ -90,6 +91,21 @@ impl Findings {
         self.wrong += 1;
         self.fault(what);
     }
+
+    /// What the log shows, and what its queues do: a message that is not as it should be in both counts once.
+    pub(crate) fn with_queues(mut self, queues: Findings) -> Findings {
+        let (read, through) = (self.records, queues.records);
+        if read != through {
+            self.wrong(|| format!("{read} records are in the log and {through} in queues"));
+        }
+        self.lost = self.lost.max(queues.lost);
+        self.duplicated = self.duplicated.max(queues.duplicated);
+        self.wrong += queues.wrong;
+        for fault in queues.faults {
+            self.fault(|| format!("through queues: {fault}"));
+        }
+        self
+    }
 }
 
 impl Verifier {
@@ -113,7 +129,17 @@ impl Verifier {
         }
     }
 
-    /// Looks at the next record in log order.
+    /// What comes now is another queue: from here on a producer's messages are in order again.
+    pub(crate) fn begin_queue(&mut self) {
+        self.producers.iter_mut().for_each(|producer| producer.next = 0);
+    }
+
+    /// Something about the store as a whole.
+    pub(crate) fn wrong(&mut self, what: impl FnOnce() -> String) {
+        self.findings.wrong(what);
+    }
+
+    /// Looks at the next record: in log order, or in queue order after [`Verifier::begin_queue`].
     pub(crate) fn see(&mut self, seen: Seen<'_>) {
         self.findings.records += 1;
         self.count_in_queue(&seen);
@@ -193,6 +219,15 @@ impl Verifier {
     }
 }
 
+/// What opening a row's store again showed.
+#[derive(Debug)]
+pub(crate) struct Reopened {
+    /// How long opening took.
+    pub(crate) took: Duration,
+    pub(crate) consumed: Consumed,
+    pub(crate) findings: Findings,
+}
+
 /// Opens the store again, measures that, and reads everything.
 pub(crate) fn reopen(
     job: &Job,
@@ -200,28 +235,34 @@ pub(crate) fn reopen(
     written: &Written,
     interrupted: &AtomicBool,
     progress: &Progress,
-) -> Result<(Duration, Findings)> {
+) -> Result<Reopened> {
     let killed = written.kills > 0;
+    let verifier = || Verifier::new(job.run, job.body_bytes, &written.tallies, killed);
     let clock = SystemClock::new();
     let store = match job.open(root) {
         Ok(store) => store,
         // Nothing can be read: all is lost.
         Err(failure) => {
-            let mut findings = Verifier::new(job.run, job.body_bytes, &written.tallies, killed).finish();
+            let took = clock.elapsed();
+            let mut findings = verifier().finish();
             findings.wrong(|| format!("the store does not open again: {failure}"));
-            return Ok((clock.elapsed(), findings));
+            return Ok(Reopened { took, consumed: Consumed::nothing()?, findings });
         }
     };
     let took = clock.elapsed();
-    let mut verifier = Verifier::new(job.run, job.body_bytes, &written.tallies, killed);
+    let messages = written.tallies.iter().map(|tally| tally.count).sum::<u64>().max(1);
+    let mut through = verifier();
     if store.recovery().clean_shutdown == killed {
         let report = store.recovery();
-        verifier.findings.wrong(|| format!("reopening took it for another end than it had: {report}"));
+        through.wrong(|| format!("reopening took it for another end than it had: {report}"));
     }
-    let messages = written.tallies.iter().map(|tally| tally.count).sum::<u64>().max(1);
-    scan(&store, &mut verifier, messages, interrupted, progress)?;
+    let mut consumed = queues::read(&store, &mut through, messages, interrupted, progress)?;
+    let mut through = through.finish();
+    queues::find(&store, job.run, &written.tallies, &mut consumed, &mut through);
+    let mut in_order = verifier();
+    scan(&store, &mut in_order, messages, interrupted, progress)?;
     store.close()?;
-    Ok((took, verifier.finish()))
+    Ok(Reopened { took, consumed, findings: in_order.finish().with_queues(through) })
 }
 
 fn scan(
@@ -233,22 +274,16 @@ fn scan(
 ) -> Result<()> {
     for (n, record) in (0_u64..).zip(store.scan(store.marks().first)) {
         if n % 4096 == 0 {
-            progress.reading(n as f64 / messages as f64);
+            progress.reading(0.5 + n as f64 / messages as f64 / 2.0);
             if interrupted.load(Ordering::Relaxed) {
                 return Err(Failure::Interrupted);
             }
         }
         match record {
-            Ok(record) => verifier.see(Seen {
-                topic: record.topic().as_str(),
-                queue: record.queue_id(),
-                queue_offset: record.queue_offset.0,
-                offset: record.position.offset.0,
-                body: record.body(),
-            }),
+            Ok(record) => verifier.see(seen(&record)),
             // It would answer the same for ever; what lies behind counts as lost.
             Err(error) => {
-                verifier.findings.wrong(|| format!("reading ends early: {error}"));
+                verifier.wrong(|| format!("reading ends early: {error}"));
                 return Ok(());
             }
         }

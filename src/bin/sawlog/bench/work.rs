@@ -10,6 +10,7 @@ use bytes::Bytes;
 use hdrhistogram::Histogram;
 use sawlog::clock::{Clock, SystemClock};
 use sawlog::flush::{AsyncFlush, SyncFlush};
+use sawlog::message::names::UNIQ_KEY;
 use sawlog::{Message, Options, Store};
 
 use super::Policy;
@@ -43,6 +44,9 @@ pub(crate) struct Written {
     pub(crate) waits: Histogram<u64>,
     pub(crate) took: Duration,
     pub(crate) syncs: u64,
+    /// How long after the last acknowledgement all that was written was in its queue and in the key index; `None` if
+    /// the writer was killed.
+    pub(crate) dispatch_lag: Option<Duration>,
     /// How often the writing process was killed.
     pub(crate) kills: u32,
 }
@@ -96,6 +100,7 @@ impl Job {
             .collect();
         let mut body = Bytes::from(vec![0; self.body_bytes]);
         let mut number = Number { run: self.run, producer, sequence: 0 };
+        let mut key = String::new();
         while !stop.load(Ordering::Relaxed) {
             let Some(message) = usize::try_from(number.lane()).ok().and_then(|lane| messages.get_mut(lane))
             else {
@@ -105,6 +110,8 @@ impl Job {
             let mut fresh = body.try_into_mut().unwrap_or_else(|shared| shared[..].into());
             number.fill(&mut fresh);
             message.body = fresh.freeze();
+            number.write_key(&mut key);
+            message.properties.set(UNIQ_KEY, &key)?;
             let began = clock.elapsed();
             let (offset, queue_offset) = append(store, self.policy, message)?;
             let wait = clock.elapsed().saturating_sub(began);
@@ -174,8 +181,11 @@ pub(crate) fn write(
             }
         }
         let took = clock.elapsed();
-        let mut written =
-            Written { tallies: Vec::new(), waits: histogram()?, took, syncs: store.marks().syncs, kills: 0 };
+        let marks = store.marks();
+        store.dispatched().reach(marks.visible).wait()?;
+        let dispatch_lag = Some(clock.elapsed().saturating_sub(took));
+        let (tallies, waits, syncs) = (Vec::new(), histogram()?, marks.syncs);
+        let mut written = Written { tallies, waits, took, syncs, dispatch_lag, kills: 0 };
         for worker in workers {
             let (tally, waits) =
                 worker.join().map_err(|_| Failure::Broken("a producer panicked".into()))??;

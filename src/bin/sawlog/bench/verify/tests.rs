@@ -161,3 +161,52 @@ fn a_head_that_names_an_endless_sequence_takes_no_memory() {
     Number { run: RUN, producer: 1, sequence: u64::MAX }.fill(&mut log[0].body);
     assert!(verified(&log, &tallies, true).wrong >= 1);
 }
+
+/// The same log, one queue after the other.
+fn by_queue(log: &[Kept]) -> Vec<Kept> {
+    let mut log = log.to_vec();
+    log.sort_by_key(|kept| (kept.topic.clone(), kept.queue, kept.queue_offset));
+    log
+}
+
+fn through_queues(log: &[Kept], tallies: &[Tally]) -> Findings {
+    let mut verifier = Verifier::new(RUN, BODY_BYTES, tallies, false);
+    let mut last = None;
+    for Kept { topic, queue, queue_offset, offset, body } in log {
+        if last.replace((topic, queue)) != Some((topic, queue)) {
+            verifier.begin_queue();
+        }
+        verifier.see(Seen { topic, queue: *queue, queue_offset: *queue_offset, offset: *offset, body });
+    }
+    verifier.finish()
+}
+
+#[test]
+fn a_log_read_through_its_queues_is_sound() {
+    let (log, tallies) = log();
+    let found = through_queues(&by_queue(&log), &tallies);
+    assert_eq!((found.records, counts(&found)), (80, (0, 0, 0)));
+    assert_eq!(counts(&verified(&log, &tallies, false).with_queues(found)), (0, 0, 0));
+}
+
+#[test]
+fn a_message_that_only_its_queue_lacks_is_found() {
+    let (log, tallies) = log();
+    for gone in 0..log.len() {
+        let mut queues = by_queue(&log);
+        queues.remove(gone);
+        let found = verified(&log, &tallies, false).with_queues(through_queues(&queues, &tallies));
+        assert_eq!(found.lost, 1, "{gone}");
+        assert!(found.faults.iter().any(|fault| fault.starts_with("through queues: ")), "{found:?}");
+    }
+}
+
+#[test]
+fn two_messages_that_changed_places_in_their_queue_are_found() {
+    let (log, tallies) = log();
+    let mut queues = by_queue(&log);
+    let same = |a: &Kept, b: &Kept| (a.topic.as_str(), a.queue) == (b.topic.as_str(), b.queue);
+    let at = (1..queues.len()).find(|at| same(&queues[at - 1], &queues[*at])).unwrap();
+    queues.swap(at - 1, at);
+    assert!(through_queues(&queues, &tallies).wrong >= 1);
+}
