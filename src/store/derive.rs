@@ -174,9 +174,6 @@ impl Derivation {
             true => KeyIndex::open(disk_of(), layout.index(), making.clone(), options.index, known).map(Some),
             false => Ok(None),
         };
-        if snapshot.is_some_and(|snapshot| !snapshot.dropped.is_empty()) {
-            queues.finish_drops()?;
-        }
         let known = snapshot.and_then(|s| s.index.as_ref()).map(known_index).unwrap_or_default();
         let keys = match open_index(&known) {
             // All files are there, and are not what we left: everything is made anew.
@@ -195,6 +192,9 @@ impl Derivation {
             }
             None => QueueTable::open_to_rebuild(disk_of(), dir, making, geometry, all, log.first())?,
         };
+        if snapshot.is_some_and(|snapshot| !snapshot.dropped.is_empty()) {
+            queues.finish_drops()?;
+        }
         let (queues, keys) = (Arc::new(queues), keys.map(Arc::new));
         let (levels, clock) = (options.delay_levels.clone(), Arc::clone(&options.clock));
         let derived = Arc::new(Derived::new(queues, keys, levels, clock, plan.dropped.clone()));
