@@ -27,6 +27,20 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
+    /// Stands for bytes that are none of what may stand within a queue: neither an entry nor a blank. Whoever looks
+    /// for its record is told that there is none; taken for a blank they would hide a message without a word.
+    const UNREADABLE: Entry = Entry { at: LogOffset::MAX, len: 1, tag: 0 };
+
+    /// What stands at a position within a queue; `None` if there is no message.
+    pub(crate) fn within_queue(bytes: &[u8; 20]) -> Option<Entry> {
+        if *bytes == BLANK { None } else { Entry::decode(bytes).or(Some(Entry::UNREADABLE)) }
+    }
+
+    /// Whether the bytes were an entry's. No record begins at the last place of the log that has a number.
+    pub(crate) fn is_readable(self) -> bool {
+        self.at != LogOffset::MAX
+    }
+
     /// The bytes as they stand in the file.
     pub(crate) fn encode(self) -> [u8; 20] {
         let mut bytes = [0; 20];

@@ -132,7 +132,7 @@ impl ConsumeQueue {
             }
             for entry in found {
                 match entry {
-                    Some(entry) if at < to => return Ok(Some((at, entry))),
+                    Some(entry) if at < to && entry.is_readable() => return Ok(Some((at, entry))),
                     _ => at = at.saturating_add(1),
                 }
             }
@@ -145,7 +145,8 @@ impl ConsumeQueue {
     /// that holds `from`, because RocketMQ reads one file a call (spec 11.1), or up to [`ConsumeQueue::max`]. Empty if
     /// `from` is not in the queue. What is in memory and what is in files is told apart by nobody.
     ///
-    /// Only a position that is being replaced may read as something that it never was; its record tells (spec H32).
+    /// Only a position that is being replaced may read as something that it never was; its record tells (spec H32). So
+    /// does one whose bytes are damaged beyond being an entry: it reads as an entry that no record answers to.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Geometry`]: a file cannot be read.
@@ -182,7 +183,7 @@ impl ConsumeQueue {
             return Ok(Vec::new());
         }
         let bytes = self.read_bytes(from, entries)?;
-        Ok(bytes.as_chunks::<20>().0.iter().map(Entry::decode).collect())
+        Ok(bytes.as_chunks::<20>().0.iter().map(Entry::within_queue).collect())
     }
 
     /// The bytes of so many entries. Both numbers are bounded by the length of a file, which is checked when opened.

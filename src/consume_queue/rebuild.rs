@@ -65,16 +65,26 @@ impl QueueTable {
     pub(crate) fn drop_topic(&self, topic: &str) -> Result<()> {
         let _recorder = self.recorder.lock();
         self.shared.files.check()?;
-        for queue in self.of_topic(topic) {
-            let segments = queue.change(|state| {
-                state.clear(state.next());
-                state.segments.clone()
-            });
-            for segment in segments.into_iter().rev() {
-                queue.remove(segment)?;
-            }
-        }
+        let queues = self.of_topic(topic);
+        // All of them before the first call that may fail: half a topic is in no state that could be written down.
+        queues.iter().for_each(|queue| queue.change(|state| state.clear(state.next())));
+        queues.iter().try_for_each(|queue| queue.remove_strays().map(drop))?;
         self.shared.files.sync()
+    }
+
+    /// Removes, durably, the files that hold only what is before a queue's first entry: of topics that were dropped
+    /// when a crash or a fault came before all their files were gone. Before entries are put.
+    ///
+    /// # Errors
+    /// [`Error::Io`]. It may be called again, now or by the next process.
+    pub(crate) fn finish_drops(&self) -> Result<()> {
+        let _recorder = self.recorder.lock();
+        self.shared.files.check()?;
+        let mut any = false;
+        for queue in self.all() {
+            any |= queue.remove_strays()?;
+        }
+        if any { self.shared.files.sync() } else { Ok(()) }
     }
 }
 
@@ -143,6 +153,22 @@ impl ConsumeQueue {
             most = u64::try_from(STEP_BYTES).unwrap_or(0) / ENTRY_BYTES;
         }
         Ok(None)
+    }
+
+    /// Removes the files in which everything is before the first entry, and says whether there was one. Files behind
+    /// the last entry stay: what they hold is put again.
+    fn remove_strays(&self) -> Result<bool> {
+        let per_segment = self.shared.files.entries_per_segment();
+        let state = self.state.read();
+        let (first, is_empty) = (state.first(), state.first() == state.next());
+        let is_stray = |segment: &u64| {
+            let base = segment.saturating_mul(per_segment);
+            base.saturating_add(per_segment) <= first || (is_empty && base < first)
+        };
+        let strays: Vec<u64> = state.segments.iter().copied().filter(is_stray).collect();
+        drop(state);
+        strays.iter().rev().try_for_each(|segment| self.remove(*segment))?;
+        Ok(!strays.is_empty())
     }
 
     fn trim(&self) -> Result<()> {

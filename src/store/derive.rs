@@ -192,6 +192,9 @@ impl Derivation {
             }
             None => QueueTable::open_to_rebuild(disk_of(), dir, making, geometry, all, log.first())?,
         };
+        if snapshot.is_some_and(|snapshot| !snapshot.dropped.is_empty()) {
+            queues.finish_drops()?;
+        }
         let (queues, keys) = (Arc::new(queues), keys.map(Arc::new));
         let (levels, clock) = (options.delay_levels.clone(), Arc::clone(&options.clock));
         let derived = Arc::new(Derived::new(queues, keys, levels, clock, plan.dropped.clone()));

@@ -108,7 +108,7 @@ impl Recorder {
         }
         if let Some(captured) = kept.waiting.take_if(|_| is_due) {
             let at = captured.at;
-            if let Err(error) = self.save(&captured) {
+            if let Err(error) = self.save(&captured, self.dispatcher.derived().dropped()) {
                 kept.waiting = Some(captured);
                 return Err(error);
             }
@@ -133,14 +133,14 @@ impl Recorder {
         derived.keys.as_ref().map_or(Ok(()), |keys| keys.write_out(durable))
     }
 
-    /// Everything in `captured` lies in files: syncs them and says so.
-    fn save(&self, captured: &Captured) -> Result<()> {
+    /// Everything in `captured` lies in files: syncs them and says so, and which topics do not count up to where.
+    fn save(&self, captured: &Captured, dropped: BTreeMap<Vec<u8>, LogOffset>) -> Result<()> {
         let derived = self.dispatcher.derived();
         derived.queues.sync()?;
         if let Some(keys) = &derived.keys {
             keys.sync()?;
         }
-        let snapshot = snapshot(&self.shape, captured, derived.dropped());
+        let snapshot = snapshot(&self.shape, captured, dropped);
         snapshot.save(&*self.disk, &self.layout.own())?;
         self.tell_java(captured.last_stored)
     }
@@ -171,7 +171,7 @@ impl Recorder {
         if let Some(keys) = &derived.keys {
             keys.close()?;
         }
-        self.save(&captured)?;
+        self.save(&captured, self.dispatcher.derived().dropped())?;
         kept.saved_to = Some(captured.at);
         let index = derived.keys.as_ref().and_then(|keys| keys.sealed_end()).unwrap_or(Timestamp(0));
         let at = captured.last_stored;
@@ -191,14 +191,17 @@ impl Recorder {
                 log.flush()?;
             }
             self.write_out(to)?;
-            derived.drop_below(topic, to);
+            let mut dropped = derived.dropped();
+            dropped.insert(topic.as_bytes().to_vec(), to);
             for ((name, _), known) in &mut captured.queues {
                 if name == topic {
                     known.first = known.next;
                 }
             }
+            // Not before it is said: a topic whose drop failed is whole, for readers and for what is written down next.
+            self.save(&captured, dropped)?;
+            derived.drop_below(topic, to);
             kept.waiting = None;
-            self.save(&captured)?;
             kept.saved_to = Some(to);
             derived.queues.drop_topic(topic)
         })

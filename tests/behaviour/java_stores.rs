@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use sawlog::disk::OsDisk;
 use sawlog::disk::sim::SimDisk;
 use sawlog::flush::{AsyncFlush, SyncFlush};
+use sawlog::message::Transaction;
 use sawlog::{DelayLevels, Message, Options, QueueOffset, Record, Store};
 use serde_json::Value;
 
@@ -119,6 +120,27 @@ fn files_of(world: &World) -> BTreeMap<PathBuf, Vec<u8>> {
     files.map(|path| (path.clone(), world.disk.read_file(&path).unwrap())).collect()
 }
 
+/// The queues hold what the log does, each record at its place, and every key is found.
+fn queues_hold(store: &Store, log: &[Record], name: &str) {
+    while store.step() {}
+    let mut queues: BTreeMap<_, Vec<&Record>> = BTreeMap::new();
+    for record in log.iter().filter(|r| r.is_queued()) {
+        queues.entry((record.topic().to_string(), record.queue_id())).or_default().push(record);
+    }
+    for ((topic, id), records) in &queues {
+        let queue = store.queue(topic, *id);
+        assert_eq!(queue.min().unwrap(), records[0].queue_offset, "{name} {topic}/{id}");
+        let read: Vec<_> = queue.read_from(queue.min().unwrap()).collect::<Result<_, _>>().unwrap();
+        assert_eq!(read.iter().collect::<Vec<_>>(), *records, "{name} {topic}/{id}");
+    }
+    for record in log {
+        let Some(id) = record.message.unique_id() else { continue };
+        let places = store.find(record.topic().as_str(), &id).map(|found| found.unwrap().position);
+        let is_indexed = record.message.sys_flags.transaction() != Transaction::Rollback;
+        assert_eq!(places.collect::<Vec<_>>().contains(&record.position), is_indexed, "{name} {id}");
+    }
+}
+
 #[test]
 fn every_java_store_can_be_extended_under_each_policy() {
     for (name, count, _) in STORES {
@@ -146,6 +168,7 @@ fn every_java_store_can_be_extended_under_each_policy() {
             let whole = all(&store);
             assert_eq!(whole.len(), count + 1000);
             assert_eq!(whole[..count], javas, "{name}: what Java wrote is untouched");
+            queues_hold(&store, &whole, name);
             store.close().unwrap();
 
             // Opened by the other policy, killed, and opened by the first again.
@@ -156,6 +179,8 @@ fn every_java_store_can_be_extended_under_each_policy() {
                 "{name}: {report}"
             );
             assert_eq!(all(&store), whole, "{name}");
+            assert!(!report.rebuilt && report.derived_from == report.log_end, "{name}: {report}");
+            queues_hold(&store, &whole, name);
             for queue in &queues {
                 let ack = store.append(&Message::new(queue.0.as_str(), "again").queue(queue.1)).unwrap();
                 assert_eq!(ack.queue_offset(), QueueOffset(next[queue]), "{name} {queue:?}");

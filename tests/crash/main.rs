@@ -13,6 +13,7 @@
 )]
 
 mod conformance;
+mod derived_files;
 mod io_faults;
 mod judge;
 mod power_cut;

@@ -276,7 +276,9 @@ impl Pull<'_> {
             None => Verdict::Gone,
             // Before the filter is asked: a long message that nobody wants ends a batch, too.
             Some(entry) if self.wanted.is_full(answer.count, answer.bytes, entry.len) => return Ok(false),
-            Some(entry) if !self.wanted.filter.wants_code(entry.tag) => Verdict::Unwanted,
+            Some(entry) if entry.is_readable() && !self.wanted.filter.wants_code(entry.tag) => {
+                Verdict::Unwanted
+            }
             Some(entry) => {
                 let verdict = look(self.files, answer.next, entry)?;
                 if matches!(verdict, Verdict::Taken) {

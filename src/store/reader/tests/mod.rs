@@ -58,7 +58,7 @@ fn derived_in(dir: &str, disk: &SimDisk, store: &Store, per_file: u32) -> Source
 
 fn follow(store: &Store, derived: &Arc<Derived>, from: LogOffset) -> Sources {
     let log = Arc::clone(&store.inner.log);
-    let dispatcher = Arc::new(Dispatcher::new(&log, derived, from, Timestamp(0), LogOffset(0)));
+    let dispatcher = Arc::new(Dispatcher::new(&log, derived, from, Timestamp(0), LogOffset::ZERO));
     Sources { log, dispatcher }
 }
 
