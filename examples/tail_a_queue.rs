@@ -1,6 +1,10 @@
 //! A producer, and a consumer that follows its queue: woken by news, it takes what carries the tag it wants, keeps its
 //! place in a small file of its own, and goes on there when the store was closed and opened again.
-#![allow(clippy::print_stdout, reason = "an example shows what it does")]
+#![allow(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "an example shows what it does, and its file is its own"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
