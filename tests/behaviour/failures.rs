@@ -317,7 +317,7 @@ fn a_failed_sync_of_a_queues_file_is_final_whatever_it_failed_with() {
     for kind in KINDS {
         let world = World::new();
         let store = world.asynchronous();
-        store.append(&numbered(1)).unwrap();
+        store.append(&numbered(1)).unwrap().forget();
         store.flush().unwrap();
         let syncs = Aim::anything().kind(OpKind::Sync).path("making");
         world.disk.fail_at_aimed(syncs, 0, Fault::once(kind));
@@ -337,14 +337,14 @@ fn a_failed_sync_of_a_queues_file_is_final_whatever_it_failed_with() {
 fn a_queue_that_finds_the_disk_full_stays_in_memory_and_goes_to_files_when_there_is_room() {
     let world = World::new();
     let store = world.asynchronous();
-    store.append(&numbered(1)).unwrap();
+    store.append(&numbered(1)).unwrap().forget();
     store.flush().unwrap();
     for n in 2..10 {
         let makes = Aim::anything().kind(OpKind::Create).path("making");
         world.disk.fail_at_aimed(makes, 0, Fault::once(FaultKind::Enospc));
         world.clock.turn(Duration::from_secs(2));
         settle(&store);
-        store.append(&numbered(n)).unwrap();
+        store.append(&numbered(n)).unwrap().forget();
     }
     assert!(world.disk.faults_fired() > 3);
     settle(&store);
