@@ -298,7 +298,7 @@ impl Files {
 
     /// Keeps the first failure of a sync.
     fn failed(&self, error: Error) -> Error {
-        self.failed.get_or_init(|| error).clone()
+        self.failed.get_or_init(|| error.latched()).clone()
     }
 
     /// Whether anything may still be written.

@@ -153,8 +153,9 @@ impl Options {
         Options { queue_segment_entries: Some(entries), ..self }
     }
 
-    /// Whether messages can be found by key. Switched off, index files that are there are left alone and grow stale;
-    /// switched on again, they are made anew from the log. Default: yes (`messageIndexEnable`).
+    /// Whether messages can be found by key. Switched off, index files that are there are removed, for a broker that
+    /// opens the store would take them for whole (spec 18.2); switched on again, they are made anew from the log.
+    /// Default: yes (`messageIndexEnable`).
     #[must_use]
     pub fn key_index(self, on: bool) -> Options {
         Options { key_index: on, ..self }

@@ -309,3 +309,50 @@ fn a_panic_in_a_policy_fails_the_store_and_names_the_thread() {
     assert!(store.close().is_err());
     assert!(bodies(&world.sync()).len() <= 1);
 }
+
+/// A sync of a queue's file met a full disk and was taken for a write that can be tried again: nothing was ever written
+/// from then on, nobody was told, and the entries gathered in memory.
+#[test]
+fn a_failed_sync_of_a_queues_file_is_final_whatever_it_failed_with() {
+    for kind in KINDS {
+        let world = World::new();
+        let store = world.asynchronous();
+        store.append(&numbered(1)).unwrap().forget();
+        store.flush().unwrap();
+        let syncs = Aim::anything().kind(OpKind::Sync).path("making");
+        world.disk.fail_at_aimed(syncs, 0, Fault::once(kind));
+        world.clock.turn(Duration::from_secs(2));
+        settle(&store);
+        assert_eq!(world.disk.faults_fired(), 1, "{kind:?}");
+        assert!(matches!(store.failure(), Some(Error::Failed(_))), "{kind:?}");
+        assert!(matches!(store.append(&numbered(2)), Err(Error::Failed(_))), "{kind:?}");
+        drop(store);
+        let store = world.asynchronous();
+        let read: Vec<_> = store.queue("orders", 0).read_from(QueueOffset(0)).collect();
+        assert_eq!(read.len(), 1, "{kind:?}");
+    }
+}
+
+#[test]
+fn a_queue_that_finds_the_disk_full_stays_in_memory_and_goes_to_files_when_there_is_room() {
+    let world = World::new();
+    let store = world.asynchronous();
+    store.append(&numbered(1)).unwrap().forget();
+    store.flush().unwrap();
+    for n in 2..10 {
+        let makes = Aim::anything().kind(OpKind::Create).path("making");
+        world.disk.fail_at_aimed(makes, 0, Fault::once(FaultKind::Enospc));
+        world.clock.turn(Duration::from_secs(2));
+        settle(&store);
+        store.append(&numbered(n)).unwrap().forget();
+    }
+    assert!(world.disk.faults_fired() > 3);
+    settle(&store);
+    assert_eq!(store.queue("orders", 0).max(), QueueOffset(9), "readers see what is in memory");
+    world.disk.clear_faults();
+    world.clock.turn(Duration::from_secs(2));
+    settle(&store);
+    assert!(world.has("consumequeue/orders/0/00000000000000000000"));
+    store.close().unwrap();
+    assert_eq!(world.asynchronous().queue("orders", 0).read_from(QueueOffset(0)).count(), 9);
+}
