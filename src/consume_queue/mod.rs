@@ -132,7 +132,7 @@ impl ConsumeQueue {
             }
             for entry in found {
                 match entry {
-                    Some(entry) if at < to && entry.is_readable() => return Ok(Some((at, entry))),
+                    Some(entry) if at < to => return Ok(Some((at, entry))),
                     _ => at = at.saturating_add(1),
                 }
             }

@@ -53,8 +53,11 @@ pub(crate) fn at_rest(seed: u64, closed: bool) -> (SimDisk, Expected) {
     (disk, log)
 }
 
+/// Queue files by name, index files in order.
+pub(crate) type DerivedBytes = (BTreeMap<PathBuf, Vec<u8>>, Vec<Vec<u8>>);
+
 /// The bytes of the queue files by name, and those of the index files in order: their names are moments.
-pub(crate) fn derived_bytes(disk: &SimDisk) -> (BTreeMap<PathBuf, Vec<u8>>, Vec<Vec<u8>>) {
+pub(crate) fn derived_bytes(disk: &SimDisk) -> DerivedBytes {
     let read = |dir: &'static str| {
         let below = move |path: &PathBuf| path.starts_with(Path::new(ROOT).join(dir));
         disk.files().into_iter().map(|(path, _)| path).filter(below)
@@ -65,7 +68,7 @@ pub(crate) fn derived_bytes(disk: &SimDisk) -> (BTreeMap<PathBuf, Vec<u8>>, Vec<
 }
 
 /// What the log alone gives: a copy without anything derived, opened and closed.
-pub(crate) fn fresh(disk: &SimDisk) -> (BTreeMap<PathBuf, Vec<u8>>, Vec<Vec<u8>>) {
+pub(crate) fn fresh(disk: &SimDisk) -> DerivedBytes {
     let copy = disk.kill();
     for (path, _) in disk.files() {
         if !path.starts_with(Path::new(ROOT).join("commitlog")) {
@@ -76,9 +79,9 @@ pub(crate) fn fresh(disk: &SimDisk) -> (BTreeMap<PathBuf, Vec<u8>>, Vec<Vec<u8>>
     derived_bytes(&copy)
 }
 
-fn difference(
-    (queues, index): &(BTreeMap<PathBuf, Vec<u8>>, Vec<Vec<u8>>),
-    (fresh_queues, fresh_index): &(BTreeMap<PathBuf, Vec<u8>>, Vec<Vec<u8>>),
+pub(crate) fn difference(
+    (queues, index): &DerivedBytes,
+    (fresh_queues, fresh_index): &DerivedBytes,
 ) -> Option<String> {
     if !queues.keys().eq(fresh_queues.keys()) {
         return Some(format!("queue files {:?}, fresh ones {:?}", queues.keys(), fresh_queues.keys()));
@@ -171,12 +174,7 @@ fn lose(disk: &SimDisk, part: &Part, loss: Loss, dice: &mut Dice) {
 }
 
 /// Opens, holds everything against the log, closes; holds the files against fresh ones; opens again.
-fn judge(
-    disk: &SimDisk,
-    log: &Expected,
-    fresh: &(BTreeMap<PathBuf, Vec<u8>>, Vec<Vec<u8>>),
-    must_rebuild: Option<bool>,
-) -> Verdict {
+fn judge(disk: &SimDisk, log: &Expected, fresh: &DerivedBytes, must_rebuild: Option<bool>) -> Verdict {
     let store = Store::open(ROOT, options(disk, &clock(), true)).map_err(|e| format!("refused: {e}"))?;
     let end = check_log(&store, log)?;
     if end != log.end() {

@@ -8,13 +8,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use sawlog::disk::sim::{Aim, Fault, FaultKind, OpKind, SimDisk, Survivors};
 use sawlog::{Error, LogOffset, Message, Store, Stored};
 
-use crate::power_cut::{Image, Stop, quick};
+use crate::power_cut::{Image, Stop};
 use crate::support::dice::Dice;
 use crate::support::expected::{Expected, Promised, ROOT, Taken};
 use crate::support::oracle::{Verdict, examine};
 use crate::support::workload::{Size, Workload, clock, options};
+use crate::support::{one_in, quick};
 
-const SIZE: Size = Size { steps: 70, reopens: true, closes: true };
+const SIZE: Size = Size { steps: 50, reopens: true, closes: true };
+
+/// One call in so many of a recovery fails.
+const RECOVERY_CALLS_ONE_IN: u64 = 8;
 
 /// How many operations behind a refused append the power is cut too.
 const CUTS_BEHIND: usize = 12;
@@ -224,6 +228,17 @@ fn workloads() -> std::ops::Range<u64> {
     if quick() { 0..1 } else { 0..2 }
 }
 
+/// Every kind of fault meets one workload or another; all of them all with `SAWLOG_FULL=1`.
+fn dealt(starts: Vec<Case>, hands: u64) -> Vec<Case> {
+    let hands = one_in(hands);
+    let mut mine = Vec::new();
+    for same in starts.chunk_by(|a, b| a.workload == b.workload) {
+        let kinds = same.iter().zip(same[0].workload..);
+        mine.extend(kinds.filter(|(_, number)| number.is_multiple_of(hands)).map(|(start, _)| *start));
+    }
+    mine
+}
+
 #[test]
 fn every_call_fails_once_and_for_good() {
     let mut starts = Vec::new();
@@ -234,7 +249,7 @@ fn every_call_fails_once_and_for_good() {
             }
         }
     }
-    sweep_all(starts, 1_000);
+    sweep_all(dealt(starts, 2), 1_000);
 }
 
 #[test]
@@ -250,12 +265,15 @@ fn every_sync_fails_once_and_for_good_and_the_cache_may_forget() {
             }
         }
     }
-    sweep_all(starts, 300);
+    sweep_all(dealt(starts, 4), 300);
 }
 
 /// Opens an image with a fault at every call of it; then without one, and judges as ever.
 fn sweep_recovery(work: &Workload, image: &SimDisk, promised: Promised, start: Case) -> Verdict<u64> {
-    for nth in 1.. {
+    let (mut nth, mut cases, mut dice) = (0, 0, Dice::new(start.seed()));
+    loop {
+        nth += 1 + dice.below(one_in(RECOVERY_CALLS_ONE_IN) * 2 - 1);
+        cases += 1;
         let case = Case { nth, ..start };
         let disk = image.kill();
         disk.revert_after_failed_sync(case.reverts.then_some(case.seed()));
@@ -265,14 +283,13 @@ fn sweep_recovery(work: &Workload, image: &SimDisk, promised: Promised, start: C
         match opened {
             Err(error) if fired && is_typed(&error) => {}
             Err(error) => return Err(format!("{case:?}: opening: {error}")),
-            Ok(_) if !fired => return Ok(nth),
+            Ok(_) if !fired => return Ok(cases),
             Ok(store) => drop(store),
         }
         disk.clear_faults();
         let verdict = examine(&disk, &work.log, promised, case.seed());
         verdict.map_err(|e| format!("{case:?}: {e}"))?;
     }
-    Ok(0)
 }
 
 #[test]

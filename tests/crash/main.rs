@@ -20,6 +20,7 @@ mod power_cut;
 mod real_disks;
 mod recovery_cut;
 mod rot;
+mod rot_derived;
 mod rot_files;
 mod stories;
 

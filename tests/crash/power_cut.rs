@@ -12,6 +12,7 @@ use sawlog::disk::sim::{Replay, SimDisk, Survivors};
 use crate::support::dice::Dice;
 use crate::support::expected::{Expected, Promised};
 use crate::support::oracle::examine;
+use crate::support::quick;
 use crate::support::workload::{Size, Workload};
 
 /// Workloads swept by default, and with `SAWLOG_QUICK=1`.
@@ -19,11 +20,6 @@ const WORKLOADS: u64 = 3;
 const QUICK_WORKLOADS: u64 = 1;
 /// At least so many images in all; a shorter workload must not pass unseen.
 const LEAST_IMAGES: u64 = 20_000;
-
-/// `SAWLOG_QUICK=1` sweeps less, and asks for no least count.
-pub(crate) fn quick() -> bool {
-    std::env::var_os("SAWLOG_QUICK").is_some()
-}
 
 /// How the machine or the process stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,4 +1,4 @@
-//! Recovery itself, cut at every one of its operations, and the recovery from that too: it comes to the same end.
+//! Recovery itself, cut at its operations, and the recovery from that too: it comes to the same end.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,6 +9,7 @@ use sawlog::disk::sim::{SimDisk, Survivors};
 use crate::power_cut::{Image, Stop};
 use crate::support::dice::Dice;
 use crate::support::expected::{self, Expected};
+use crate::support::one_in;
 use crate::support::oracle::{Verdict, examine, open};
 use crate::support::workload::{Size, Workload};
 
@@ -23,6 +24,8 @@ const STOPS: [Stop; 4] = [
     Stop::Kill,
 ];
 const LEAST_IMAGES: u64 = 300;
+/// One in so many operations of a recovery is where it is cut, in three ways; the last one always.
+const CUT_ONE_IN: u64 = 8;
 /// One in so many cut recoveries is recovered from step by step again.
 const NEST_ONE_IN: u64 = 150;
 const DEEPEST: u32 = 3;
@@ -68,7 +71,8 @@ impl Nest<'_> {
         drop(opened);
         loop {
             let at = replay.position();
-            for how in 0..3 {
+            let is_skipped = at < operations && dice.below(one_in(CUT_ONE_IN)) != 0;
+            for how in 0..if is_skipped { 0 } else { 3 } {
                 let model = Survivors::ALL[dice.below(5) as usize];
                 let done = at == operations;
                 let flushed = if done { end } else { promised.flushed };

@@ -199,6 +199,7 @@ fn the_queues_file_is_only_a_cache() {
                 Ok(store) => {
                     assert_eq!(check_log(&store, &aged.log).unwrap(), aged.log.end(), "case {case}");
                     assert_eq!(store.recovery().side_damage.len(), 1, "case {case}");
+                    assert!(store.recovery().rebuilt, "case {case}: relied on what nobody vouches for");
                     store.close().unwrap();
                     goes_on(&disk, &aged, &format!("queues damaged, {case}"));
                 }

@@ -6,3 +6,14 @@ pub(crate) mod dice;
 pub(crate) mod expected;
 pub(crate) mod oracle;
 pub(crate) mod workload;
+
+/// `SAWLOG_QUICK=1` sweeps less, and asks for no least count.
+pub(crate) fn quick() -> bool {
+    std::env::var_os("SAWLOG_QUICK").is_some()
+}
+
+/// Of the long sweeps one case in so many is looked at, drawn by a seed, so that all of them together take three
+/// minutes on two cores; with `SAWLOG_FULL=1` every one, which takes half an hour.
+pub(crate) fn one_in(cases: u64) -> u64 {
+    if std::env::var_os("SAWLOG_FULL").is_some() { 1 } else { cases }
+}

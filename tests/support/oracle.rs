@@ -76,11 +76,10 @@ fn check_bytes(store: &Store, log: &Expected, end: LogOffset) -> Verdict {
         let raw = store.raw(at, u64::MAX).map_err(|e| format!("raw({at}): {e}"))?;
         let from = at.0 as usize;
         let want = log.bytes.get(from..(from + raw.bytes.len()).min(log.bytes.len())).unwrap_or_default();
-        let differs = want.iter().zip(&raw.bytes).position(|(a, b)| a != b);
         // Behind the last record that was ever taken there is nothing but the rest of its segment.
-        let beyond = raw.bytes.iter().skip(want.len()).any(|b| *b != 0);
-        if differs.is_some() || beyond {
-            let place = from + differs.unwrap_or(want.len());
+        let (inside, beyond) = raw.bytes.split_at(want.len().min(raw.bytes.len()));
+        if inside != want || beyond.iter().any(|b| *b != 0) {
+            let place = from + want.iter().zip(inside).take_while(|(a, b)| a == b).count();
             return Err(format!("byte {place} is not what was appended; the log ends at {end}"));
         }
         at = at.plus(raw.bytes.len() as u64);

@@ -69,7 +69,7 @@ pub(crate) struct Size {
 }
 
 impl Size {
-    pub(crate) const STANDARD: Size = Size { steps: 170, reopens: true, closes: true };
+    pub(crate) const STANDARD: Size = Size { steps: 120, reopens: true, closes: true };
 }
 
 /// A workload under way; what it appended stands in `log`.
