@@ -13,7 +13,7 @@ pub(crate) fn quick() -> bool {
 }
 
 /// Of the long sweeps one case in so many is looked at, drawn by a seed, so that all of them together take three
-/// minutes on two cores; with `SAWLOG_FULL=1` every one, which takes half an hour.
+/// minutes on two cores; with `SAWLOG_FULL=1` every one, which takes far longer.
 pub(crate) fn one_in(cases: u64) -> u64 {
     if std::env::var_os("SAWLOG_FULL").is_some() { 1 } else { cases }
 }
