@@ -1,8 +1,10 @@
 //! Bytes → operations and faults on a simulated disk, held against a plain list of what was appended.
 //!
 //! What must hold after every opening: what was acknowledged as flushed is there; the log is a prefix of what was
-//! appended, record by record at its place; queue offsets are those that were told. An error is believed only if a
-//! fault has met a call.
+//! appended, record by record at its place; queue offsets are those that were told; queues, look-ups by key and by
+//! time answer as plain maps of it do. An error is believed only if a fault has met a call.
+
+mod queues;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,6 +19,11 @@ use sawlog::{Ack, Error, Level, LogOffset, Message, Options, Record, Store, Stor
 /// More operations than this teach nothing new.
 const MOST_OPERATIONS: usize = 300;
 const SEGMENT_BYTES: u64 = 64 * 1024;
+const TOPICS: [&str; 3] = ["a", "b", "topic"];
+const QUEUES: [u32; 4] = [0, 1, 1023, 1024];
+const TAG: &str = "tag";
+/// Some hash alike.
+const KEYS: [&str; 5] = ["k0", "AaAa", "BBBB", "AaBB", "order-17"];
 
 /// Runs what the bytes say.
 ///
@@ -58,6 +65,8 @@ struct Sent {
     body: Vec<u8>,
     topic: &'static str,
     queue: u32,
+    tagged: bool,
+    key: String,
 }
 
 struct World {
@@ -77,23 +86,27 @@ struct World {
     /// The store has failed, and was not opened since.
     failed: bool,
     faults: u64,
+    looks: u64,
 }
 
 fn message(number: u64, kind: u8, size: u8) -> (Message, Sent) {
-    let topic = ["a", "b", "topic"][usize::from(kind % 3)];
-    let queue = [0, 1, 1023, 1024][usize::from(kind / 3 % 4)];
+    let topic = TOPICS[usize::from(kind % 3)];
+    let queue = QUEUES[usize::from(kind / 3 % 4)];
+    let tagged = kind & 1 != 0;
+    let key = KEYS[usize::from(kind / 12 % 5)].to_owned();
     // Most are short; some take a third of a segment.
     let len = if size < 200 { usize::from(size) } else { usize::from(size - 199) * 380 };
     let mut body = format!("{number} ").into_bytes();
     body.resize(body.len() + len, b'.');
-    let message = Message::new(topic, body.clone()).queue(queue).tag(if kind & 1 == 0 { "" } else { "tag" });
+    let message = Message::new(topic, body.clone()).queue(queue);
+    let message = message.tag(if tagged { TAG } else { "" }).key(&key);
     let nowhere = Stored {
         position: sawlog::Position { offset: LogOffset(0), len: 0 },
         queue_offset: sawlog::QueueOffset(0),
         stored: Timestamp(0),
         message_id: "7F00000100002A9F0000000000000000".parse().expect("an id"),
     };
-    (message, Sent { told: nowhere, body, topic, queue })
+    (message, Sent { told: nowhere, body, topic, queue, tagged, key })
 }
 
 impl World {
@@ -114,6 +127,7 @@ impl World {
             half_written: false,
             failed: false,
             faults: 0,
+            looks: 0,
         };
         world.open();
         world
@@ -122,6 +136,7 @@ impl World {
     fn options(&self) -> Options {
         let options = Options::new().disk(self.disk.clone()).clock(Arc::clone(&self.clock)).by_hand();
         let options = options.segment_bytes(SEGMENT_BYTES).checksum(self.checksum).max_message_bytes(40_000);
+        let options = options.queue_segment_entries(8).index_slots(16).index_entries(32);
         if self.sync { options.flush(SyncFlush) } else { options.flush(AsyncFlush::default()) }
     }
 
@@ -235,6 +250,17 @@ impl World {
             }
             Err(error) => assert!(self.faulted(), "what is visible can be read: {error}"),
         }
+        self.looks += 1;
+        let held = queues::hold_some(&store, &self.sent, self.looks.wrapping_mul(0x9E37_79B9));
+        self.believe(held);
+    }
+
+    /// Reading fails only where the disk does.
+    fn believe(&mut self, held: sawlog::Result<()>) {
+        if let Err(error) = held {
+            let is_disks = matches!(error, Error::Io { .. } | Error::Failed(_) | Error::Full { .. });
+            assert!(is_disks && self.disk.faults_fired() > 0, "what is derived can be read: {error}");
+        }
     }
 
     /// The records are the first of those that were sent, one by one.
@@ -345,9 +371,15 @@ impl World {
             self.hold(&found);
         }
         self.sent.truncate(found.len());
-        let sound = self.sent.len() == found.len();
+        // As above: of a record that was torn keys and tags may be gone, and nobody sees it.
+        let may_be_torn = (self.half_written || self.failed) && self.checksum == Checksum::Body;
+        let sound = self.sent.len() == found.len() && !may_be_torn;
         (self.durable, self.written) = (found.len(), found.len());
         (self.half_written, self.failed) = (false, false);
+        if sound {
+            let held = queues::hold_all(&store, &self.sent);
+            self.believe(held);
+        }
         self.faults = self.disk.faults_fired();
         self.store = Some(store);
         sound

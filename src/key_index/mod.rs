@@ -41,6 +41,9 @@ pub(crate) use survey::{IndexSurvey, KnownFile};
 #[cfg(test)]
 mod tests;
 
+/// Why nothing more is written, if a sync failed; searches look at it, too.
+type Failed = Arc<Mutex<Option<Error>>>;
+
 /// All index files of a store, oldest first.
 #[derive(Debug)]
 pub(crate) struct KeyIndex {
@@ -55,7 +58,7 @@ pub(crate) struct KeyIndex {
     /// Names in the folder are not durable.
     folder_changed: AtomicBool,
     /// A sync failed: nothing more is written, and nothing is durable any more that was not before.
-    failed: Mutex<Option<Error>>,
+    failed: Failed,
 }
 
 impl KeyIndex {
@@ -90,7 +93,7 @@ impl KeyIndex {
             disk.remove(&path).map_err(|e| Error::io("removing", &path, e))?;
         }
         let folder_changed = AtomicBool::new(!newer.is_empty());
-        let (pending, failed) = (AtomicU64::new(0), Mutex::new(None));
+        let (pending, failed) = (AtomicU64::new(0), Failed::default());
         Ok(KeyIndex { disk, dir, making, geometry, files, pending, folder_changed, failed })
     }
 
@@ -224,7 +227,8 @@ impl KeyIndex {
 
     /// The records that may carry this key and were stored in this range, newest first, as put so far.
     pub(crate) fn search(&self, topic: &str, key: &str, range: RangeInclusive<Timestamp>) -> Search {
-        Search::new(&self.files.read(), TopicHash::of(topic).key(key), &range)
+        let failed = Arc::clone(&self.failed);
+        Search::new(&self.files.read(), failed, TopicHash::of(topic).key(key), &range)
     }
 
     /// The files that are not sealed, oldest first.

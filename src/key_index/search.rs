@@ -3,17 +3,19 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use super::Failed;
 use super::file::{IndexFile, Reader};
 use super::shape::Header;
 use crate::clock::Timestamp;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::offset::LogOffset;
 
 /// The records that may carry a key, newest first: each place once, though it may be indexed twice (H10).
 ///
 /// The index knows hashes and whole seconds alone (H35): among the records may be some with another key or topic, or
 /// stored less than a second outside of the range. The caller reads the record and decides. None is missed.
-/// An error is one item; the rest of that file is left out, and older files follow.
+/// An error is one item; the rest of that file is left out, and older files follow. That a sync of the index failed is
+/// one, too: a file may show what it held before, and records be missed.
 #[derive(Debug)]
 pub(crate) struct Search {
     /// Files yet to be searched, the newest last.
@@ -23,6 +25,8 @@ pub(crate) struct Search {
     to_ms: i64,
     chain: Option<Chain>,
     last: Option<LogOffset>,
+    /// `None` once it was told.
+    failed: Option<Failed>,
 }
 
 /// The chain that is being followed.
@@ -37,7 +41,12 @@ struct Chain {
 
 impl Search {
     /// A search through `files`, oldest first.
-    pub(super) fn new(files: &[Arc<IndexFile>], hash: u32, range: &RangeInclusive<Timestamp>) -> Search {
+    pub(super) fn new(
+        files: &[Arc<IndexFile>],
+        failed: Failed,
+        hash: u32,
+        range: &RangeInclusive<Timestamp>,
+    ) -> Search {
         let (from_ms, to_ms) = (range.start().0, range.end().0);
         let holds = |file: &&Arc<IndexFile>| {
             let head = file.head();
@@ -46,7 +55,14 @@ impl Search {
             head.next_entry > 1 && first <= to_ms && from_ms <= last && from_ms <= to_ms
         };
         let files = files.iter().filter(holds).cloned().collect();
-        Search { files, hash, from_ms, to_ms, chain: None, last: None }
+        Search { files, hash, from_ms, to_ms, chain: None, last: None, failed: Some(failed) }
+    }
+
+    /// The failure, once.
+    fn failure(&mut self) -> Option<Error> {
+        let error = self.failed.as_ref()?.lock().clone()?;
+        self.failed = None;
+        Some(error)
     }
 
     /// One step: an entry of the chain, or the next file. `None` if it brought nothing.
@@ -89,6 +105,9 @@ impl Iterator for Search {
     type Item = Result<LogOffset>;
 
     fn next(&mut self) -> Option<Result<LogOffset>> {
+        if let Some(error) = self.failure() {
+            return Some(Err(error));
+        }
         while self.chain.is_some() || !self.files.is_empty() {
             match self.step() {
                 Ok(None) => {}
@@ -102,6 +121,7 @@ impl Iterator for Search {
                 }
             }
         }
-        None
+        // It may have failed on the way.
+        self.failure().map(Err)
     }
 }

@@ -1,15 +1,14 @@
 //! Queue files, index files and what we know of them are lost at rest: the next open makes them anew from the log,
 //! equal to what a first derivation makes (promises C5).
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sawlog::disk::Disk;
-use sawlog::disk::sim::SimDisk;
+use sawlog::disk::sim::{Fault, FaultKind, SimDisk};
 use sawlog::{LogOffset, Message, QueueOffset, Store};
 
-use crate::support::derived::check_derived;
+use crate::support::derived::{DerivedBytes, check_derived, derived_bytes, difference, fresh};
 use crate::support::dice::Dice;
 use crate::support::expected::{Expected, ROOT, Taken};
 use crate::support::oracle::{Verdict, check_log};
@@ -51,60 +50,6 @@ pub(crate) fn at_rest(seed: u64, closed: bool) -> (SimDisk, Expected) {
     }
     log.read_bytes(&disk, LogOffset(0));
     (disk, log)
-}
-
-/// Queue files by name, index files in order.
-pub(crate) type DerivedBytes = (BTreeMap<PathBuf, Vec<u8>>, Vec<Vec<u8>>);
-
-/// The bytes of the queue files by name, and those of the index files in order: their names are moments.
-pub(crate) fn derived_bytes(disk: &SimDisk) -> DerivedBytes {
-    let read = |dir: &'static str| {
-        let below = move |path: &PathBuf| path.starts_with(Path::new(ROOT).join(dir));
-        disk.files().into_iter().map(|(path, _)| path).filter(below)
-    };
-    let bytes = |path: &PathBuf| disk.read_file(path).unwrap();
-    let queues = read("consumequeue").map(|path| (path.clone(), bytes(&path))).collect();
-    (queues, read("index").map(|path| bytes(&path)).collect())
-}
-
-/// What the log alone gives: a copy without anything derived, opened and closed.
-pub(crate) fn fresh(disk: &SimDisk) -> DerivedBytes {
-    let copy = disk.kill();
-    for (path, _) in disk.files() {
-        if !path.starts_with(Path::new(ROOT).join("commitlog")) {
-            copy.remove(&path).unwrap();
-        }
-    }
-    Store::open(ROOT, options(&copy, &clock(), true)).unwrap().close().unwrap();
-    derived_bytes(&copy)
-}
-
-pub(crate) fn difference(
-    (queues, index): &DerivedBytes,
-    (fresh_queues, fresh_index): &DerivedBytes,
-) -> Option<String> {
-    if !queues.keys().eq(fresh_queues.keys()) {
-        return Some(format!("queue files {:?}, fresh ones {:?}", queues.keys(), fresh_queues.keys()));
-    }
-    if index.len() != fresh_index.len() {
-        return Some(format!("{} index files, fresh ones {}", index.len(), fresh_index.len()));
-    }
-    let named = queues.iter().map(|(path, bytes)| (path.display().to_string(), bytes));
-    let numbered = index.iter().enumerate().map(|(number, bytes)| (format!("index file {number}"), bytes));
-    for ((name, bytes), fresh) in named.chain(numbered).zip(fresh_queues.values().chain(fresh_index)) {
-        if bytes.len() != fresh.len() {
-            return Some(format!("{name} has {} bytes, a fresh one {}", bytes.len(), fresh.len()));
-        }
-        if let Some(at) = bytes.iter().zip(fresh).position(|(a, b)| a != b) {
-            let around = at / 20 * 20..(at / 20 * 20 + 40).min(bytes.len());
-            return Some(format!(
-                "{name} at {at}: {:02x?}, fresh {:02x?}",
-                &bytes[around.clone()],
-                &fresh[around]
-            ));
-        }
-    }
-    None
 }
 
 /// A part that may be lost: the files that belong to it.
@@ -304,4 +249,46 @@ fn a_drop_that_a_crash_cut_short_is_finished_by_the_next_open() {
         finished += u32::from(is_dropped);
     }
     assert!(finished > 3);
+}
+
+/// A drop whose first call failed was a drop for look-ups by key and none for the queues, and the next clean close
+/// wrote that down: the records stood in their queues and were found by no key, for good.
+#[test]
+fn a_drop_that_fails_is_a_drop_or_none_and_never_half_of_one() {
+    let (rest, log) = at_rest(6, true);
+    let next = log.next_offsets()[&("orders".to_owned(), 0)];
+    let is_dropped = |store: &Store| {
+        let queue = store.queue("orders", 0);
+        let in_queue = queue.min().unwrap().0 < next;
+        assert_eq!(queue.max().0, next);
+        let found = store.find("orders", "AaBB").filter(Result::is_ok).count();
+        assert_eq!(in_queue, found > 0, "{found} found");
+        !in_queue
+    };
+    let mut outcomes = [0; 2];
+    for nth in 1.. {
+        let disk = rest.kill();
+        let store = Store::open(ROOT, options(&disk, &clock(), true)).unwrap();
+        disk.fail_at(nth, Fault::once(FaultKind::Eio));
+        let dropped = store.drop_topic("orders");
+        if disk.faults_fired() == 0 {
+            dropped.unwrap();
+            break;
+        }
+        disk.clear_faults();
+        assert!(dropped.is_err(), "call {nth} failed and nobody was told");
+        let at_once = is_dropped(&store);
+        let killed = is_dropped(&Store::open(ROOT, options(&disk.kill(), &clock(), true)).unwrap());
+        assert!(killed || !at_once, "call {nth}: dropped, and back after a kill");
+        let alive = store.failure().is_none();
+        if store.close().is_ok() {
+            assert!(alive);
+            let again = Store::open(ROOT, options(&disk, &clock(), true)).unwrap();
+            assert_eq!(is_dropped(&again), at_once, "call {nth}");
+            again.drop_topic("orders").unwrap();
+            assert!(is_dropped(&again));
+        }
+        outcomes[usize::from(at_once)] += 1;
+    }
+    assert!(outcomes.iter().all(|count| *count > 2), "{outcomes:?}");
 }

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use sawlog::disk::sim::SimDisk;
 use sawlog::{Error, Fetch, LogOffset, QueueOffset, Status, Store};
 
-use crate::derived_files::{DerivedBytes, at_rest, derived_bytes, difference, fresh};
-use crate::support::derived::check_derived;
+use crate::derived_files::at_rest;
+use crate::support::derived::{DerivedBytes, check_derived, derived_bytes, difference, fresh};
 use crate::support::dice::Dice;
 use crate::support::expected::{Expected, ROOT, Taken};
 use crate::support::oracle::{Verdict, check_log};

@@ -1,13 +1,16 @@
 //! What must hold of queues and key index: they are what the log says, no more, no less (house.md §10, points 3 and 4).
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
+use sawlog::disk::Disk;
+use sawlog::disk::sim::SimDisk;
 use sawlog::message::Transaction;
 use sawlog::{LogOffset, QueueOffset, Store};
 
-use super::expected::{Expected, Taken};
+use super::expected::{Expected, ROOT, Taken};
 use super::oracle::Verdict;
-use super::workload::{QUEUES, TOPICS};
+use super::workload::{QUEUES, TOPICS, clock, options};
 
 /// Every queue is dense and its records are those of the log up to `end`; every keyed record is found, newest first,
 /// and nothing else is. Of the topics that were dropped so many are gone, counted from the first, as lies between
@@ -107,4 +110,58 @@ fn check_key(store: &Store, topic: &str, key: &str, want: &[LogOffset]) -> Verdi
             store.recovery()
         )),
     }
+}
+
+/// Queue files by name, index files in order.
+pub(crate) type DerivedBytes = (BTreeMap<PathBuf, Vec<u8>>, Vec<Vec<u8>>);
+
+/// The bytes of the queue files by name, and those of the index files in order: their names are moments.
+pub(crate) fn derived_bytes(disk: &SimDisk) -> DerivedBytes {
+    let read = |dir: &'static str| {
+        let below = move |path: &PathBuf| path.starts_with(Path::new(ROOT).join(dir));
+        disk.files().into_iter().map(|(path, _)| path).filter(below)
+    };
+    let bytes = |path: &PathBuf| disk.read_file(path).unwrap();
+    let queues = read("consumequeue").map(|path| (path.clone(), bytes(&path))).collect();
+    (queues, read("index").map(|path| bytes(&path)).collect())
+}
+
+/// What the log alone gives: a copy without anything derived, opened and closed.
+pub(crate) fn fresh(disk: &SimDisk) -> DerivedBytes {
+    let copy = disk.kill();
+    for (path, _) in disk.files() {
+        if !path.starts_with(Path::new(ROOT).join("commitlog")) {
+            copy.remove(&path).unwrap();
+        }
+    }
+    Store::open(ROOT, options(&copy, &clock(), true)).unwrap().close().unwrap();
+    derived_bytes(&copy)
+}
+
+pub(crate) fn difference(
+    (queues, index): &DerivedBytes,
+    (fresh_queues, fresh_index): &DerivedBytes,
+) -> Option<String> {
+    if !queues.keys().eq(fresh_queues.keys()) {
+        return Some(format!("queue files {:?}, fresh ones {:?}", queues.keys(), fresh_queues.keys()));
+    }
+    if index.len() != fresh_index.len() {
+        return Some(format!("{} index files, fresh ones {}", index.len(), fresh_index.len()));
+    }
+    let named = queues.iter().map(|(path, bytes)| (path.display().to_string(), bytes));
+    let numbered = index.iter().enumerate().map(|(number, bytes)| (format!("index file {number}"), bytes));
+    for ((name, bytes), fresh) in named.chain(numbered).zip(fresh_queues.values().chain(fresh_index)) {
+        if bytes.len() != fresh.len() {
+            return Some(format!("{name} has {} bytes, a fresh one {}", bytes.len(), fresh.len()));
+        }
+        if let Some(at) = bytes.iter().zip(fresh).position(|(a, b)| a != b) {
+            let around = at / 20 * 20..(at / 20 * 20 + 40).min(bytes.len());
+            return Some(format!(
+                "{name} at {at}: {:02x?}, fresh {:02x?}",
+                &bytes[around.clone()],
+                &fresh[around]
+            ));
+        }
+    }
+    None
 }

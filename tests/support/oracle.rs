@@ -7,12 +7,16 @@ use sawlog::clock::HandClock;
 use sawlog::disk::sim::{SimDisk, Survivors};
 use sawlog::{LogOffset, Message, Store};
 
-use super::derived::check_derived;
+use super::derived::{check_derived, derived_bytes, difference, fresh};
 use super::dice::Dice;
 use super::expected::{Expected, Promised, ROOT, Taken, log_bytes};
+use super::one_in;
 use super::workload::{QUEUES, TOPICS, clock, options};
 
 pub(crate) type Verdict<T = ()> = Result<T, String>;
+
+/// Of one closed survivor in so many the queue and index files are held against fresh ones, byte for byte.
+const BYTES_ONE_IN: u64 = 10;
 
 /// An opened image and what it is judged by.
 pub(crate) struct Opened {
@@ -192,6 +196,10 @@ fn second_life(disk: &SimDisk, opened: Opened, old: &Expected, dice: &mut Dice) 
     let third = open(&left, dice.percent(50), &log, promised).map_err(|e| format!("after {model:?}: {e}"))?;
     let (end, promised) = (third.end, third.promised());
     third.store.close().map_err(|e| format!("close: {e}"))?;
+    if third.dropped == 0 && dice.below(one_in(BYTES_ONE_IN)) == 0 {
+        let differs = difference(&derived_bytes(&left), &fresh(&left));
+        differs.map_or(Ok(()), |what| Err(format!("closed, and not as derived afresh: {what}")))?;
+    }
     let last =
         open(&left, dice.percent(50), &log, promised).map_err(|e| format!("closed and reopened: {e}"))?;
     let report = last.store.recovery();

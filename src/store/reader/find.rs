@@ -111,7 +111,8 @@ fn is_damaged_record(what: &Damage) -> bool {
 }
 
 /// An error is an item of its own: a damaged record ([`Error::Corrupt`]) hides no other one, and the search goes on
-/// behind it. If the key index is switched off, the one item is [`Error::InvalidOptions`].
+/// behind it. [`Error::Failed`] among the items says that a sync of the index failed, and that records may be missed
+/// until the store is opened again. If the key index is switched off, the one item is [`Error::InvalidOptions`].
 impl Iterator for Find {
     type Item = Result<Record>;
 
