@@ -17,7 +17,7 @@ use std::time::Duration;
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, Level, Result};
 use crate::flush::{Flush, Progress, Watermark};
-use crate::offset::LogOffset;
+use crate::offset::{LogOffset, QueueOffset};
 use crate::segment::{Care, Segment, SegmentList};
 use crate::sync::{Mutex, MutexGuard};
 use crate::worker::Bell;
@@ -241,7 +241,7 @@ impl CommitLog {
 
     /// Wakes the futures whose time has come. A waker runs an executor's code, which may poll at once, and append or
     /// flush: it is called with no lock held, by whoever has just given one back.
-    fn wake_up(&self) {
+    pub(crate) fn wake_up(&self) {
         if self.is_due.load(Ordering::Relaxed) && self.is_due.swap(false, Ordering::SeqCst) {
             let wakers = std::mem::take(&mut *self.due.lock());
             wakers.into_iter().for_each(Waker::wake);
@@ -257,6 +257,20 @@ impl CommitLog {
     /// Refuses appends from now on; what was taken can still be flushed.
     pub(crate) fn close(&self) {
         self.tail.lock().close();
+    }
+
+    /// A queue goes on at `next`. Before anything is appended.
+    pub(crate) fn number_from(&self, topic: &str, queue_id: u32, next: QueueOffset) {
+        self.tail.lock().queues.set(topic.as_bytes(), queue_id, next);
+    }
+
+    /// Flushes for a caller that holds locks: futures whose time has come are told by its
+    /// [`wake_up`](CommitLog::wake_up), when it has given them back.
+    pub(crate) fn flush_and_put_off(&self) -> Result<LogOffset> {
+        let mut held = self.flushing.lock();
+        let done = self.flush_held(&mut held);
+        self.hand_on(held);
+        done
     }
 
     /// Flushes in the caller's thread if nobody is flushing: a lone producer needs no hand-over, which would cost a
@@ -288,13 +302,17 @@ impl CommitLog {
     /// Gives the flush lock back and hands on what came meanwhile: a producer that found the lock held has left its
     /// message to the holder, whoever that was.
     fn leave(&self, held: MutexGuard<'_, Staged>) {
+        self.hand_on(held);
+        self.wake_up();
+    }
+
+    fn hand_on(&self, held: MutexGuard<'_, Staged>) {
         drop(held);
         fence(Ordering::SeqCst);
         // What is staged is waited for by those who want it written, too.
         if self.is_wanted() || (self.way() == Way::Staged && self.accepted() > self.written.at()) {
             self.flusher().ring();
         }
-        self.wake_up();
     }
 
     fn flush_held(&self, held: &mut MutexGuard<'_, Staged>) -> Result<LogOffset> {

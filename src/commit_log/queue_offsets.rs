@@ -70,6 +70,11 @@ impl QueueOffsets {
         self.with(topic, queue_id, |next| *next = (*next).max(least.0));
     }
 
+    /// The queue goes on at `next`, whatever was counted.
+    pub(crate) fn set(&mut self, topic: &[u8], queue_id: u32, next: QueueOffset) {
+        self.with(topic, queue_id, |n| *n = next.0);
+    }
+
     /// The next offset of one queue.
     pub(crate) fn next(&self, topic: &[u8], queue_id: u32) -> QueueOffset {
         let found = self.topics.get(topic).and_then(|t| {

@@ -259,6 +259,9 @@ impl Files {
         bytes: &[u8],
         first: bool,
     ) -> Result<()> {
+        if !first {
+            self.finish_before(folder, segment)?;
+        }
         let path = self.path(folder, segment);
         let number = self.made.fetch_add(1, Ordering::Relaxed);
         let made = self.making.join(format!("queue-{number}"));
@@ -283,6 +286,23 @@ impl Files {
             Ok(Opened { file, path: path.clone() })
         })?;
         self.name_to_sync(folder);
+        Ok(())
+    }
+
+    /// The file before this one, and its name, are durable before a later name can be: RocketMQ looks at a queue's last
+    /// three files alone (spec 9.4), and would never fill a hole before them.
+    fn finish_before(&self, folder: &Folder, segment: u64) -> Result<()> {
+        let Some(before) = segment.checked_sub(1) else { return Ok(()) };
+        let key = (folder.number, before);
+        if self.cache.lock().is_dirty(key) {
+            self.reading(folder, before)?.sync().map_err(|error| self.failed(error))?;
+            self.cache.lock().set_dirty(key, false);
+        }
+        let dir = self.folder(folder);
+        if self.folders.lock().contains(&dir) {
+            self.disk.sync_dir(&dir).map_err(|e| Error::io("syncing the folder", &dir, e))?;
+            self.folders.lock().remove(&dir);
+        }
         Ok(())
     }
 

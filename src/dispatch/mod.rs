@@ -161,6 +161,12 @@ impl Dispatcher {
         &self.derived
     }
 
+    /// Bytes of entries that are in memory alone.
+    pub(crate) fn pending_bytes(&self) -> u64 {
+        let Derived { queues, keys, .. } = &*self.derived;
+        queues.pending_bytes() + keys.as_ref().map_or(0, |keys| keys.pending_bytes())
+    }
+
     /// Up to here queues and key index are what the log says.
     pub(crate) fn dispatched(&self) -> &Arc<Watermark> {
         &self.dispatched

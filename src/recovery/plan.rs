@@ -173,8 +173,8 @@ fn finish(before: &Before, ours: bool, mut ranges: Ranges, found: Found, parts: 
     }
     let known = before.snapshot.as_ref().filter(|s| is_current(before, ours, s, found.end));
     let mut dropped = before.snapshot.as_ref().map(|s| s.dropped.clone()).unwrap_or_default();
-    // What was cut below such a place may be written anew: it counts then.
-    dropped.retain(|_, until| *until <= found.end);
+    // What was cut below such a place may be written anew: that counts then.
+    dropped.values_mut().for_each(|until| *until = (*until).min(found.end));
     Plan {
         rewrite_from,
         ranges,

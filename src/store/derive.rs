@@ -25,6 +25,9 @@ use crate::store::recorder::{Recorder, Shape};
 /// Entries beyond this many bytes are moved from memory to files while a long log is derived.
 const REPLAY_BYTES: u64 = 4 << 20;
 
+/// The longest name under which a file is put aside; a number may follow.
+const ASIDE_NAME_BYTES: usize = 200;
+
 /// What the derived files are, found without touching them.
 #[derive(Debug)]
 pub(super) struct Derivation {
@@ -90,7 +93,6 @@ impl Derivation {
         options: &Options,
     ) -> Result<()> {
         let rebuild = plan.replay_from.is_none();
-        self.lower_java_checkpoint(disk, layout, before, rebuild, options)?;
         if rebuild {
             Derivation::distrust(disk, layout, before)?;
         }
@@ -116,7 +118,7 @@ impl Derivation {
     }
 
     /// See [`Recorder`]: a broker that finds our abort mark must derive anew what may not be in files by then.
-    fn lower_java_checkpoint(
+    pub(super) fn lower_java_checkpoint(
         &self,
         disk: &dyn Disk,
         layout: &Layout,
@@ -179,6 +181,7 @@ impl Derivation {
             // All files are there, and are not what we left: everything is made anew.
             Err(Error::Foreign { .. } | Error::Geometry { .. }) if snapshot.is_some() => {
                 Derivation::distrust(&**disk, layout, before)?;
+                self.lower_java_checkpoint(&**disk, layout, before, true, options)?;
                 self.remove_index(&**disk, layout)?;
                 snapshot = None;
                 open_index(&[])?
@@ -236,6 +239,13 @@ fn replay(log: &CommitLog, recorder: &Recorder, plan: &Plan, anew: bool) -> Resu
             queues.set_next(topic, id, next);
         }
     }
+    // The queues, and not the log alone, say how the numbers go on: of a queue whose records have all expired only its
+    // files may know, and a number that its queue refuses (one flipped bit is enough, H1) must not lead the next ones.
+    for ((topic, id), known) in queues.known() {
+        let counted = plan.queues.next(topic.as_bytes(), id);
+        let is_refused = counted.0.saturating_sub(known.next.0) > consume_queue::MOST_BLANKS as u64;
+        log.number_from(&topic, id, if is_refused { known.next } else { counted.max(known.next) });
+    }
     Ok(())
 }
 
@@ -269,7 +279,11 @@ fn sealed_end(mark: &IndexMark) -> Timestamp {
 /// Moves a file out of the way, durably.
 fn set_aside(disk: &dyn Disk, layout: &Layout, path: &Path) -> Result<PathBuf> {
     let inside = path.strip_prefix(layout.root()).unwrap_or(path);
-    let name = inside.to_string_lossy().replace('/', "+");
+    let mut name = inside.to_string_lossy().replace('/', "+");
+    // A file name has 255 bytes at most; the last ones tell most.
+    while name.len() > ASIDE_NAME_BYTES {
+        name.remove(0);
+    }
     for again in 0..u32::MAX {
         let aside = layout.aside(&name, again);
         let dir = aside.parent().unwrap_or(&aside);

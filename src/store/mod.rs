@@ -359,10 +359,6 @@ impl Store {
 
 impl Inner {
     fn drop_topic(&self, topic: &str) -> Result<()> {
-        let lock = self.lock.lock();
-        if lock.is_none() {
-            return Err(Error::Closed);
-        }
         if let Some(failure) = self.log.failure() {
             return Err(failure);
         }
@@ -370,10 +366,8 @@ impl Inner {
     }
 
     fn close(&self) -> Result<()> {
-        let mut lock = self.lock.lock();
-        if lock.is_none() {
-            return Ok(());
-        }
+        // Taken, and not held: readers and producers are woken on the way, and may close the store themselves.
+        let Some(folder) = self.lock.lock().take() else { return Ok(()) };
         self.log.close();
         let flushed = self.log.flush();
         for worker in &self.workers {
@@ -386,7 +380,7 @@ impl Inner {
         };
         // Nobody moves the marks any more: whoever still waits above them is told.
         self.log.fail_and_tell(Error::Closed);
-        *lock = None;
+        drop(folder);
         done
     }
 
@@ -397,7 +391,8 @@ impl Inner {
         self.keeper.close(&self.log)?;
         let (abort, root) = (self.layout.abort(), self.layout.root());
         self.disk.remove(&abort).map_err(|e| Error::io("removing", &abort, e))?;
-        self.disk.sync_dir(root).map_err(|e| Error::io("syncing the folder", root, e))
+        self.disk.sync_dir(root).map_err(|e| Error::io("syncing the folder", root, e))?;
+        self.recorder.tell_java_of_the_end()
     }
 }
 

@@ -133,6 +133,10 @@ fn change(
     (writer, options): (WriterId, &Options),
 ) -> Result<MarkFile> {
     let Looked { survey, before, segments, plan, derivation } = looked;
+    let rebuild = plan.replay_from.is_none();
+    // Before a broker could find our abort mark beside times that it may not rely on; without that mark it looks at
+    // none of them.
+    derivation.lower_java_checkpoint(&**disk, layout, before, rebuild, options)?;
     write_small(&**disk, &layout.abort(), &recovery::abort_text(writer))?;
     if let Some(empty) = &survey.empty_last {
         disk.remove(empty).map_err(|e| Error::io("removing the empty file", empty, e))?;

@@ -25,7 +25,7 @@ use crate::worker::Next;
 /// How long entries stay in memory alone.
 const WRITE_EVERY: Duration = Duration::from_secs(1);
 /// So many bytes of entries are written at once, whenever it is.
-const MOST_PENDING_BYTES: u64 = 4 << 20;
+pub(super) const MOST_PENDING_BYTES: u64 = 4 << 20;
 /// How long to wait when the disk is full.
 const FULL_REST: Duration = Duration::from_secs(1);
 
@@ -54,6 +54,7 @@ struct Kept {
     /// What is to be said next, once everything in it is durable.
     waiting: Option<Captured>,
     written_at: Duration,
+    closed: bool,
 }
 
 impl Recorder {
@@ -65,7 +66,7 @@ impl Recorder {
         dispatcher: Arc<Dispatcher>,
         saved_to: Option<LogOffset>,
     ) -> Recorder {
-        let kept = Kept { saved_to, waiting: None, written_at: Duration::ZERO };
+        let kept = Kept { saved_to, waiting: None, written_at: Duration::ZERO, closed: false };
         Recorder { disk, layout, shape, dispatcher, kept: Mutex::new(kept) }
     }
 
@@ -119,8 +120,7 @@ impl Recorder {
 
     /// Bytes of entries that are in memory alone.
     pub(crate) fn pending_bytes(&self) -> u64 {
-        let derived = self.dispatcher.derived();
-        derived.queues.pending_bytes() + derived.keys.as_ref().map_or(0, |keys| keys.pending_bytes())
+        self.dispatcher.pending_bytes()
     }
 
     /// Moves to files what a sync of the log covers.
@@ -163,8 +163,10 @@ impl Recorder {
 
     /// The last thing but the log's mark: everything derived, written, synced and said.
     pub(crate) fn close(&self, log: &CommitLog) -> Result<()> {
-        let mut kept = self.kept.lock();
+        // Wakes readers: with no lock held.
         while self.dispatcher.step()? {}
+        let mut kept = self.kept.lock();
+        kept.closed = true;
         let captured = self.dispatcher.capture();
         self.write_out(log.flushed().at())?;
         let derived = self.dispatcher.derived();
@@ -173,8 +175,15 @@ impl Recorder {
         }
         self.save(&captured, self.dispatcher.derived().dropped())?;
         kept.saved_to = Some(captured.at);
+        Ok(())
+    }
+
+    /// RocketMQ's checkpoint as a broker leaves it: for the time after the abort mark has gone, when nobody needs to
+    /// derive anything anew.
+    pub(crate) fn tell_java_of_the_end(&self) -> Result<()> {
+        let derived = self.dispatcher.derived();
         let index = derived.keys.as_ref().and_then(|keys| keys.sealed_end()).unwrap_or(Timestamp(0));
-        let at = captured.last_stored;
+        let at = self.dispatcher.capture().last_stored;
         JavaCheckpoint { physic: at, logics: at, index }.save(&*self.disk, &self.layout.checkpoint())
     }
 
@@ -183,12 +192,27 @@ impl Recorder {
     ///
     /// First said durably, then done: whoever opens after a crash in between finishes it.
     pub(crate) fn drop_topic(&self, log: &CommitLog, topic: &str) -> Result<()> {
+        // All that was taken before this call, derived or not: it counts as the topic's records so far.
+        let end = log.accepted();
+        while log.flushed().at() < end {
+            log.flush()?;
+        }
+        while self.dispatcher.dispatched().at() < end && self.dispatcher.step()? {}
+        let done = self.drop_now(log, topic);
+        log.wake_up();
+        done
+    }
+
+    fn drop_now(&self, log: &CommitLog, topic: &str) -> Result<()> {
         let mut kept = self.kept.lock();
+        if kept.closed {
+            return Err(Error::Closed);
+        }
         let derived = self.dispatcher.derived();
         self.dispatcher.standing(|mut captured| {
             let to = captured.at;
             while log.flushed().at() < to {
-                log.flush()?;
+                log.flush_and_put_off()?;
             }
             self.write_out(to)?;
             let mut dropped = derived.dropped();

@@ -17,7 +17,7 @@ use crate::error::Result;
 use crate::flush::{FlushPolicy, GroupCommit};
 use crate::segment::Care;
 use crate::store::keeper::Keeper;
-use crate::store::recorder::Recorder;
+use crate::store::recorder::{MOST_PENDING_BYTES, Recorder};
 use crate::worker::{Bell, Next, Step, Worker};
 
 /// A worker with a thread, or without one. If its step panics the log fails.
@@ -89,7 +89,12 @@ pub(super) fn dispatcher(log: &Arc<CommitLog>, dispatcher: &Arc<Dispatcher>, rec
     let (log, dispatcher, recorder) = (Arc::clone(log), Arc::clone(dispatcher), Arc::clone(recorder));
     Box::new(move || match dispatcher.step() {
         Ok(true) => {
-            recorder.ring_if_idle();
+            // One that rests must not let memory fill.
+            if dispatcher.pending_bytes() >= MOST_PENDING_BYTES {
+                recorder.ring();
+            } else {
+                recorder.ring_if_idle();
+            }
             Next::After(DISPATCH_REST)
         }
         Ok(false) => Next::Wait,

@@ -24,6 +24,7 @@ mod fuzzed;
 mod java_stores;
 mod keys;
 mod kinds;
+mod numbering;
 mod queues;
 mod reopen;
 mod segments;

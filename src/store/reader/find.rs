@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::commit_log::CommitLog;
-use crate::dispatch::Derived;
+use crate::dispatch::Dispatcher;
 use crate::error::{Damage, Error, Result};
 use crate::key_index::Search;
 use crate::message::{self, Record};
@@ -24,7 +24,7 @@ const DEFAULT_COUNT: u32 = 64;
 #[derive(Debug)]
 pub struct Find {
     log: Arc<CommitLog>,
-    derived: Arc<Derived>,
+    dispatcher: Arc<Dispatcher>,
     topic: String,
     key: String,
     range: RangeInclusive<Timestamp>,
@@ -38,7 +38,7 @@ impl Find {
     pub(super) fn new(sources: &Sources, topic: &str, key: &str) -> Find {
         Find {
             log: Arc::clone(&sources.log),
-            derived: Arc::clone(sources.dispatcher.derived()),
+            dispatcher: Arc::clone(&sources.dispatcher),
             topic: topic.to_owned(),
             key: key.to_owned(),
             range: Timestamp(i64::MIN)..=Timestamp(i64::MAX),
@@ -62,7 +62,9 @@ impl Find {
 
     /// The record at a place that the index names, if it is one that is wanted.
     fn wanted_at(&self, at: LogOffset) -> Result<Option<Record>> {
-        if self.told.contains(&at) || self.derived.is_dropped(&self.topic, at) {
+        // Of a batch that is being derived nothing is shown before all of it is.
+        let is_derived = at < self.dispatcher.readable();
+        if !is_derived || self.told.contains(&at) || self.dispatcher.derived().is_dropped(&self.topic, at) {
             return Ok(None);
         }
         match self.log.record_at(at) {
@@ -84,7 +86,7 @@ impl Find {
         let search = match &mut self.search {
             Some(search) => search,
             none => {
-                let Some(keys) = &self.derived.keys else {
+                let Some(keys) = &self.dispatcher.derived().keys else {
                     self.left = 0;
                     return Some(Err(Error::InvalidOptions("the key index is switched off".into())));
                 };

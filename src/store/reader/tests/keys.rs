@@ -100,6 +100,7 @@ fn index_entries_that_point_at_no_record_are_passed_over() {
     // In the middle of a record, and at one that does not carry the key.
     let other = world.append(&Message::new("t", "z"));
     let fresh = derived_in("/fresh", &world.disk, &world.store, PER_FILE);
+    let fresh = follow(&world.store, fresh.dispatcher.derived(), world.store.marks().visible);
     let keys = fresh.dispatcher.derived().keys.as_ref().unwrap();
     for at in [kept.position.offset, kept.position.offset.plus(10), other.position.offset] {
         keys.put(at, kept.stored, kept.stored, "t", ["k"].into_iter());
