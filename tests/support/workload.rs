@@ -192,7 +192,8 @@ impl Workload {
         if self.log.dropped.iter().any(|dropped| dropped.done.is_never()) {
             return;
         }
-        let (below, asked) = (store.dispatched().at(), When::at(self.disk.recorded()));
+        // All that was taken, dispatched or not.
+        let (below, asked) = (store.marks().accepted, When::at(self.disk.recorded()));
         self.log.dropped.push(Dropped { topic, below, asked, done: When::never() });
         match store.drop_topic(topic) {
             Ok(()) => self.log.dropped.last().into_iter().for_each(|d| d.done.note(self.disk.recorded())),
