@@ -136,6 +136,18 @@ impl DiskFile for SimFile {
         Ok(out.into())
     }
 
+    /// Zeroes, as the mapped disk does, so that whoever makes ready what was written already is found out. A hint
+    /// cannot fail: no fault is met.
+    fn make_ready(&self, offset: u64, len: u64) {
+        let mut inner = self.disk.inner();
+        let len = len.min(self.len.saturating_sub(offset));
+        let has_blocks = self.file(&inner).is_ok_and(|file| file.blocks);
+        if let (Ok(len @ 1..), true, Ok(())) = (usize::try_from(len), has_blocks, self.need_write_access()) {
+            let change = Change::Write { id: self.id, offset, bytes: vec![0; len].into() };
+            inner.commit(self.call(OpKind::Write), change);
+        }
+    }
+
     fn reserve(&self) -> io::Result<()> {
         let mut inner = self.disk.enter(OpKind::Reserve, &self.path, None)?;
         self.need_write_access()?;
