@@ -90,6 +90,12 @@ impl ConsumeQueue {
         QueueOffset(self.state.read().next())
     }
 
+    /// The position with which it begins, as files go: nothing before it is read, and of what stands at or behind it
+    /// only what [`ConsumeQueue::min`] counts has a record.
+    pub(crate) fn first(&self) -> QueueOffset {
+        QueueOffset(self.state.read().first())
+    }
+
     /// [`ConsumeQueue::max`], and the log offset behind the newest record put since the table was opened.
     pub(crate) fn end(&self) -> (QueueOffset, LogOffset) {
         let state = self.state.read();
