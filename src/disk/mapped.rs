@@ -192,6 +192,10 @@ impl DiskFile for MappedFile {
         Ok(Bytes::from_owner(View { map: Arc::clone(self.map()?), at: in_memory(offset)?, len }))
     }
 
+    fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
+        self.file.next_data(offset)
+    }
+
     fn reserve(&self) -> io::Result<()> {
         self.file.reserve()?;
         self.allocated.store(true, Ordering::Release);
