@@ -161,6 +161,32 @@ impl Recorder {
         JavaCheckpoint { physic: at, logics: at, index }.save(&*self.disk, &self.layout.checkpoint())
     }
 
+    /// Everything derived from below `first`, which must be dispatched, is durable and said to be when this returns:
+    /// the queues' next offsets above all (promises rule 5). Futures whose time has come are told by the caller's
+    /// [`CommitLog::wake_up`].
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Full`]: what was said before counts. [`Error::Failed`], [`Error::Closed`].
+    pub(crate) fn cover(&self, log: &CommitLog, first: LogOffset) -> Result<()> {
+        let mut kept = self.kept.lock();
+        if kept.closed {
+            return Err(Error::Closed);
+        }
+        if kept.saved_to.is_some_and(|to| to >= first) {
+            return Ok(());
+        }
+        let waiting = kept.waiting.take().filter(|captured| captured.at >= first);
+        let captured = waiting.unwrap_or_else(|| self.dispatcher.capture());
+        let to = captured.at;
+        while log.flushed().at() < to {
+            log.flush_and_put_off()?;
+        }
+        self.write_out(to)?;
+        self.save(&captured, self.dispatcher.derived().dropped())?;
+        kept.saved_to = Some(to);
+        Ok(())
+    }
+
     /// The last thing but the log's mark: everything derived, written, synced and said.
     pub(crate) fn close(&self, log: &CommitLog) -> Result<()> {
         // Wakes readers: with no lock held.
