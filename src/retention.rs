@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn what_is_as_old_as_the_limit_goes_and_a_segment_before_a_younger_one_alone() {
-        let hours = |n| none().max_age(Duration::from_secs(n * 3600));
+        let hours = |n: u64| none().max_age(Duration::from_secs(n * 3600));
         assert_eq!(decide(hours(100), SCENE), None);
         assert_eq!(decide(hours(99), SCENE), Some((200, Why::Age)));
         assert_eq!(decide(hours(97), SCENE), Some((400, Why::Age)));

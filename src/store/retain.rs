@@ -100,7 +100,7 @@ impl Inner {
     fn watch(&self, start: LogOffset, end: LogOffset) {
         let segment_bytes = self.log.segments().segment_bytes();
         let step = (segment_bytes / LOOKS_PER_SEGMENT).clamp(LEAST_LOOK_BYTES, MOST_LOOK_BYTES);
-        if start.0 / step != end.0 / step || start.0 % segment_bytes == 0 {
+        if start.0 / step != end.0 / step || start.0.is_multiple_of(segment_bytes) {
             self.sweeper.ring();
         }
     }
