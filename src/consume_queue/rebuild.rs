@@ -209,7 +209,8 @@ impl ConsumeQueue {
         Ok(())
     }
 
-    fn remove(&self, segment: u64) -> Result<()> {
+    /// Removes a file that holds nothing of the queue.
+    pub(super) fn remove(&self, segment: u64) -> Result<()> {
         self.shared.files.remove(&self.folder, segment)?;
         self.state.write().segments.retain(|other| *other != segment);
         Ok(())

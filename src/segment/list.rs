@@ -320,6 +320,16 @@ impl SegmentList {
         self.segments.write().pop_back()
     }
 
+    /// Takes the leading segments that end at or below `at` out of the list, oldest first; never the last one. From
+    /// here on nobody finds them, whoever holds one reads on, and what lay in them is out of range. Their files are
+    /// the caller's to remove: only now, so that no reader looks for a file that is gone.
+    pub(crate) fn forget_before(&self, at: LogOffset) -> Vec<Arc<Segment>> {
+        let mut segments = self.segments.write();
+        let most = segments.len().saturating_sub(1);
+        let gone = segments.partition_point(|segment| segment.end() <= at).min(most);
+        segments.drain(..gone).collect()
+    }
+
     /// Removes the prepared segment's file, which holds nothing: an orderly end leaves no file without records.
     pub(crate) fn drop_prepared(&self) -> Result<()> {
         let unused = [self.prepared.lock().take(), self.named.lock().take()];

@@ -207,6 +207,8 @@ impl Derivation {
         let saved_to = snapshot.map(|s| s.derived_to);
         let recorder = Recorder::new(disk_of(), layout.clone(), shape, dispatcher, saved_to);
         replay(log, &recorder, plan, snapshot.is_none())?;
+        // A sweep may have been cut short, or a broker may have removed segments.
+        recorder.retire(log)?;
         let odd = derived.odd();
         (report.doubled, report.missing, report.misnumbered) = (odd.replaced, odd.missing, odd.refused);
         (report.derived_from, report.rebuilt) = (from, snapshot.is_none() && from < report.log_end);

@@ -54,6 +54,8 @@ struct Kept {
     /// What is to be said next, once everything in it is durable.
     waiting: Option<Captured>,
     written_at: Duration,
+    /// A queue or the index begins later than is written down: no file may go yet.
+    front_moved: bool,
     closed: bool,
 }
 
@@ -66,7 +68,8 @@ impl Recorder {
         dispatcher: Arc<Dispatcher>,
         saved_to: Option<LogOffset>,
     ) -> Recorder {
-        let kept = Kept { saved_to, waiting: None, written_at: Duration::ZERO, closed: false };
+        let written_at = Duration::ZERO;
+        let kept = Kept { saved_to, waiting: None, written_at, front_moved: false, closed: false };
         Recorder { disk, layout, shape, dispatcher, kept: Mutex::new(kept) }
     }
 
@@ -227,6 +230,53 @@ impl Recorder {
         let done = self.drop_now(log, topic);
         log.wake_up();
         done
+    }
+
+    /// What is derived follows the front of the log: queues, key index and dropped topics forget what points below its
+    /// first byte, and the files that hold nothing else go. To be called when segments have left the log, and when it
+    /// is opened: the last sweep may have been cut short. Gives the bytes that the removed files measured.
+    ///
+    /// The order: beginnings move in memory, `sawlog/queues` says so durably, files go. So no crash leaves a file
+    /// missing that is counted on. What is captured for that must be durable, too, which may take a sync of the log.
+    /// Neither the dispatcher nor a reader waits for it.
+    ///
+    /// # Errors
+    /// [`Error::Io`], also of a single file: all others have gone by then, and a later call goes on. [`Error::Failed`],
+    /// [`Error::Closed`].
+    pub(crate) fn retire(&self, log: &CommitLog) -> Result<u64> {
+        let derived = self.dispatcher.derived();
+        let first = log.first();
+        derived.prune_dropped(first);
+        let moved = derived.queues.move_front(first);
+        let forgotten = derived.keys.as_ref().is_some_and(|keys| keys.forget_before(first));
+        let said = self.say_front(log, forgotten || !matches!(moved, Ok(false)));
+        log.wake_up();
+        said?;
+        let queues = derived.queues.remove_retired();
+        let index = derived.keys.as_ref().map_or(Ok(0), |keys| keys.remove_retired());
+        moved?;
+        Ok(queues?.saturating_add(index?))
+    }
+
+    fn say_front(&self, log: &CommitLog, moved: bool) -> Result<()> {
+        let mut kept = self.kept.lock();
+        if kept.closed {
+            return Err(Error::Closed);
+        }
+        kept.front_moved |= moved;
+        if !kept.front_moved {
+            return Ok(());
+        }
+        let captured = self.dispatcher.capture();
+        while log.flushed().at() < captured.at {
+            log.flush_and_put_off()?;
+        }
+        self.write_out(captured.at)?;
+        self.save(&captured, self.dispatcher.derived().dropped())?;
+        kept.saved_to = Some(captured.at);
+        kept.waiting = None;
+        kept.front_moved = false;
+        Ok(())
     }
 
     fn drop_now(&self, log: &CommitLog, topic: &str) -> Result<()> {
