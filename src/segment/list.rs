@@ -306,15 +306,6 @@ impl SegmentList {
         segments.iter().skip(start).take_while(|s| s.base() < to).cloned().collect()
     }
 
-    /// Takes the leading segments that end at or below `at` out of the list, but never the last one: from now on the
-    /// log begins behind them. Their files stay as they are. Whoever found one before goes on reading it.
-    pub(crate) fn forget_before(&self, at: LogOffset) -> Vec<Arc<Segment>> {
-        let mut segments = self.segments.write();
-        let most = segments.len().saturating_sub(1);
-        let gone = segments.iter().take(most).take_while(|s| s.end() <= at).count();
-        segments.drain(..gone).collect()
-    }
-
     /// Takes the last segment out of the list, for recovery to remove or to put aside.
     pub(crate) fn pop_last(&self) -> Option<Arc<Segment>> {
         self.segments.write().pop_back()

@@ -238,7 +238,8 @@ impl Recorder {
     ///
     /// The order: beginnings move in memory, `sawlog/queues` says so durably, files go. So no crash leaves a file
     /// missing that is counted on. What is captured for that must be durable, too, which may take a sync of the log.
-    /// Neither the dispatcher nor a reader waits for it.
+    /// Neither the dispatcher nor a reader waits for it. Futures whose time has come are told by the caller's
+    /// [`CommitLog::wake_up`].
     ///
     /// # Errors
     /// [`Error::Io`], also of a single file: all others have gone by then, and a later call goes on. [`Error::Failed`],
@@ -249,9 +250,7 @@ impl Recorder {
         derived.prune_dropped(first);
         let moved = derived.queues.move_front(first);
         let forgotten = derived.keys.as_ref().is_some_and(|keys| keys.forget_before(first));
-        let said = self.say_front(log, forgotten || !matches!(moved, Ok(false)));
-        log.wake_up();
-        said?;
+        self.say_front(log, forgotten || !matches!(moved, Ok(false)))?;
         let queues = derived.queues.remove_retired();
         let index = derived.keys.as_ref().map_or(Ok(0), |keys| keys.remove_retired());
         moved?;

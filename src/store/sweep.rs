@@ -187,7 +187,6 @@ impl Sweeper {
     /// One look of the worker.
     pub(crate) fn step(&self) -> Next {
         match self.sweep_by_itself() {
-            Ok(swept) if swept.segments > 0 => Next::Again,
             Ok(_) => self.until_next(),
             Err(_) if self.refuse_ended().is_err() => Next::Wait,
             Err(_) => Next::After(RETRY_AFTER),
@@ -246,10 +245,10 @@ impl Sweeper {
 
     /// What may go, and what could not be asked.
     fn judge(&self, rules: &Retention, asked: Option<LogOffset>) -> (Option<Verdict>, Result<()>) {
-        let given_up_bytes = {
-            let mut turn = self.turn.lock();
-            turn.pinned_bytes() + turn.doomed.iter().map(|segment| segment.len()).sum::<u64>()
-        };
+        // Between two looks no other sweep frees what both of them count.
+        let mut turn = self.turn.lock();
+        let doomed_bytes = turn.doomed.iter().map(|segment| segment.len()).sum::<u64>();
+        let given_up_bytes = doomed_bytes.saturating_add(turn.pinned_bytes());
         let (mut space, mut fault) = (None, Ok(()));
         if rules.max_disk_used.is_some() {
             match self.guard.space() {
@@ -391,7 +390,7 @@ impl Sweeper {
         if turn.followed_to >= first {
             return Ok(());
         }
-        swept.derived_bytes = retire(&self.recorder, first)?;
+        swept.derived_bytes = self.recorder.retire(&self.log)?;
         self.keeper.retire_ranges(first)?;
         turn.followed_to = first;
         Ok(())
@@ -431,10 +430,4 @@ impl Sweeper {
         }
         self.sweep_by_itself().is_ok_and(|swept| swept.bytes > 0)
     }
-}
-
-/// Queues, key index and dropped topics give up what lies below `first`; says how many bytes of files that freed.
-fn retire(recorder: &Recorder, first: LogOffset) -> Result<u64> {
-    let _ = (recorder, first);
-    Ok(0)
 }
