@@ -62,6 +62,7 @@ impl QueueTable {
     ///
     /// # Errors
     /// As those two; all that could be done was done.
+    #[cfg(test)]
     pub(crate) fn retire_before(&self, log_first: LogOffset) -> Result<u64> {
         let moved = self.move_front(log_first);
         let freed = self.remove_retired();

@@ -67,6 +67,7 @@ impl KeyIndex {
     ///
     /// # Errors
     /// As [`KeyIndex::remove_retired`].
+    #[cfg(test)]
     pub(crate) fn retire_before(&self, log_first: LogOffset) -> Result<u64> {
         self.forget_before(log_first);
         self.remove_retired()
