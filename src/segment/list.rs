@@ -321,16 +321,23 @@ impl SegmentList {
         segments.drain(..gone).collect()
     }
 
-    /// Removes the prepared segment's file, which holds nothing: an orderly end leaves no file without records.
-    pub(crate) fn drop_prepared(&self) -> Result<()> {
-        let unused = [self.prepared.lock().take(), self.named.lock().take()];
+    /// Removes the prepared segment's file, which holds nothing: an orderly end leaves no file without records, and a
+    /// full disk gets its room back. Says whether there was one.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; the next segment is made anew or, if its name is still taken, not before a later call.
+    pub(crate) fn drop_prepared(&self) -> Result<bool> {
+        // Held until the name is gone: a roll meanwhile would find it taken.
+        let mut prepared = self.prepared.lock();
+        let unused = [prepared.take(), self.named.lock().take()];
         let mut unused = unused.iter().flatten().map(|segment| segment.path()).peekable();
         if unused.peek().is_none() {
-            return Ok(());
+            return Ok(false);
         }
         for path in unused {
             self.disk.remove(path).map_err(|e| Error::io("removing", path, e))?;
         }
-        self.disk.sync_dir(&self.dir).map_err(|e| Error::io("syncing the folder", &self.dir, e))
+        self.disk.sync_dir(&self.dir).map_err(|e| Error::io("syncing the folder", &self.dir, e))?;
+        Ok(true)
     }
 }

@@ -407,7 +407,7 @@ impl Inner {
 
     fn end_in_order(&self) -> Result<()> {
         self.log.sync_tail()?;
-        self.log.segments().drop_prepared()?;
+        let _ = self.log.segments().drop_prepared()?;
         self.recorder.close(&self.log)?;
         self.keeper.close(&self.log)?;
         let (abort, root) = (self.layout.abort(), self.layout.root());

@@ -164,6 +164,11 @@ impl Recorder {
         JavaCheckpoint { physic: at, logics: at, index }.save(&*self.disk, &self.layout.checkpoint())
     }
 
+    /// Up to where everything derived is said to be durable.
+    pub(crate) fn saved_to(&self) -> Option<LogOffset> {
+        self.kept.lock().saved_to
+    }
+
     /// Everything derived from below `first`, which must be dispatched, is durable and said to be when this returns:
     /// the queues' next offsets above all (promises rule 5). Futures whose time has come are told by the caller's
     /// [`CommitLog::wake_up`].

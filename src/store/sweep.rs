@@ -338,15 +338,38 @@ impl Sweeper {
 
     fn carry_out(&self, turn: &mut MutexGuard<'_, Turn>, goal: Option<Verdict>) -> Result<Swept> {
         let mut swept = Swept { why: goal.map(|goal| goal.why), ..Swept::default() };
-        let secured = goal.map_or(Ok(()), |goal| self.secure(goal.first));
-        if let (Some(goal), Ok(())) = (goal, &secured) {
-            turn.doomed.extend(self.log.segments().forget_before(goal.first));
+        let mut removed = goal.map_or(Ok(()), |goal| self.give_up(turn, goal.first, &mut swept));
+        if let (Some(goal), Err(error)) = (goal, &removed)
+            && error.is_full()
+        {
+            // Not a byte is left to say what must stand first. What was said before is enough for a part, and that
+            // makes room for the rest; so does the segment made ahead, which nobody needs on a full disk.
+            let made = match self.covered(goal.first) {
+                Some(covered) => self.give_up(turn, covered, &mut swept),
+                None => self.log.segments().drop_prepared().map(drop),
+            };
+            removed = made.and_then(|()| self.give_up(turn, goal.first, &mut swept));
         }
-        let removed = self.remove(turn, &mut swept);
+        // What an earlier sweep could not remove.
+        let removed = removed.and(self.remove(turn, &mut swept));
         let followed = self.follow(turn, &mut swept);
         swept.first = self.log.first();
         swept.pinned_bytes = turn.pinned_bytes();
-        secured.and(removed).and(followed).map(|()| swept)
+        removed.and(followed).map(|()| swept)
+    }
+
+    /// Steps 1 to 4 for all that lies below `first`.
+    fn give_up(&self, turn: &mut Turn, first: LogOffset, swept: &mut Swept) -> Result<()> {
+        self.secure(first)?;
+        turn.doomed.extend(self.log.segments().forget_before(first));
+        self.remove(turn, swept)
+    }
+
+    /// The last segment's beginning up to which everything below `first` has been said to be derived, if that is any.
+    fn covered(&self, first: LogOffset) -> Option<LogOffset> {
+        let covered = self.recorder.saved_to()?.min(first);
+        let base = self.log.segments().find(covered)?.base();
+        (base > self.log.first()).then_some(base)
     }
 
     /// Steps 1 and 2: what is derived from below `first` is durable and said so, and then where the log begins.
