@@ -137,6 +137,12 @@ impl IndexFile {
         self.state.read().head
     }
 
+    /// Whether it is on the disk with all that was put.
+    pub(super) fn is_written(&self) -> bool {
+        let state = self.state.read();
+        state.sealed || (state.file.is_some() && state.pending.is_empty())
+    }
+
     pub(super) fn is_sealed(&self) -> bool {
         self.state.read().sealed
     }

@@ -20,12 +20,13 @@ pub(super) struct Retired {
 }
 
 impl KeyIndex {
-    /// Sealed files whose last key's record lies below `log_first`, the first byte that the log has, count no more:
-    /// no search begun from now on looks at them, and they are not captured. Never the last file. Touches memory
-    /// alone; says whether there was one. [`KeyIndex::remove_retired`] removes them.
+    /// Full files whose last key's record lies below `log_first`, the first byte that the log has, count no more: no
+    /// search begun from now on looks at them, and they are not captured. Never the last file, nor one with entries
+    /// in memory. Touches memory alone; says whether there was one. [`KeyIndex::remove_retired`] removes them.
     pub(crate) fn forget_before(&self, log_first: LogOffset) -> bool {
         let mut files = self.files.write();
-        let is_gone = |file: &Arc<IndexFile>| file.is_sealed() && file.head().end_offset < log_first;
+        // All but the last one are full, and what is full and written will be sealed if it is not.
+        let is_gone = |file: &Arc<IndexFile>| file.is_written() && file.head().end_offset < log_first;
         let most = files.len().saturating_sub(1);
         let gone = files.iter().take(most).take_while(|file| is_gone(file)).count();
         let mut retired = self.retired.lock();

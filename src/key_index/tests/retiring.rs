@@ -74,14 +74,18 @@ fn the_last_file_stays_when_it_is_sealed() {
 }
 
 #[test]
-fn a_file_that_is_full_and_not_sealed_stays() {
+fn a_full_file_stays_until_all_of_it_is_written() {
     let disk = SimDisk::new();
     let index = open(&disk, GEOMETRY, &[]);
     (1..=20).for_each(|at| Put::new(at, "T", &["k"]).feed(&index));
-    index.write_out(LogOffset(18)).unwrap();
+    index.write_out(LogOffset(5)).unwrap();
     assert_eq!(index.retire_before(LogOffset(18)).unwrap(), 0);
+    // It need not be sealed: what goes needs no slots.
+    index.write_out(LogOffset(10)).unwrap();
+    assert_eq!(index.retire_before(LogOffset(18)).unwrap(), GEOMETRY.file_bytes());
     settle(&index);
-    assert_eq!(index.retire_before(LogOffset(18)).unwrap(), 2 * GEOMETRY.file_bytes());
+    assert_eq!(index.retire_before(LogOffset(18)).unwrap(), GEOMETRY.file_bytes());
+    assert_eq!((index.pending_bytes(), found(&index, "T", "k").len()), (0, 6));
 }
 
 #[test]

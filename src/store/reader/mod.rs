@@ -248,13 +248,20 @@ impl Queue {
         let Some(files) = self.files() else {
             return Ok(Bounds { min: QueueOffset(0), max: QueueOffset(0) });
         };
-        // Before the end: whatever is put into the queue meanwhile lies beyond it.
-        let readable = self.inner.sources.dispatcher.readable();
-        // The end first: retention may move the beginning in between, and then up to this end at most.
-        let (put, newest_end) = files.end();
-        let min = files.min(self.log().first())?.min(put);
-        let max = if newest_end <= readable { put } else { self.readable_max(files, min, put, readable)? };
-        Ok(Bounds { min: min.min(max), max })
+        loop {
+            let front = self.log().first();
+            // Before the end: whatever is put into the queue meanwhile lies beyond it.
+            let readable = self.inner.sources.dispatcher.readable();
+            // The end first: retention may move the beginning in between, and then up to this end at most.
+            let (put, newest_end) = files.end();
+            let min = files.min(front)?.min(put);
+            let max =
+                if newest_end <= readable { put } else { self.readable_max(files, min, put, readable)? };
+            // A front that moved while the first message was looked for would show one that is gone.
+            if self.log().first() == front {
+                return Ok(Bounds { min: min.min(max), max });
+            }
+        }
     }
 
     /// What is to be told about `at`, whose record has expired, if the queue's front has passed it. If it has not, an earlier message is still
