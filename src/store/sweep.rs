@@ -235,6 +235,11 @@ impl Sweeper {
         drop(turn);
         // A sync may have moved the flushed mark while the lock was held.
         self.log.wake_up();
+        if let Err(error @ Error::Failed(_)) = &swept {
+            // A sync of what is derived failed, which is as final as the log's (promises rule 1); after a failure of
+            // the log itself its cause stands.
+            self.log.fail_and_tell(error.clone());
+        }
         let looked = self.guard.look();
         if swept.as_ref().is_ok_and(|swept| swept.bytes > 0) {
             self.segment_maker.ring();
