@@ -74,12 +74,13 @@ pub enum Error {
         /// The offset behind the last.
         next: u64,
     },
-    /// The disk has no room; nothing was written. Free some and call again: no restart is needed.
+    /// The disk has no room, or is fuller than [`Retention::refuse_above`](crate::Retention) allows; nothing was
+    /// written. Free some and call again: no restart is needed.
     #[error("disk full: {needed} bytes needed, {free} free")]
     Full {
         /// Bytes that were free.
         free: u64,
-        /// Bytes that were needed.
+        /// Bytes that were needed; where the limit refuses, bytes that must become free to be within it.
         needed: u64,
     },
     /// Only from `try_` calls: the append would have had to wait; nothing was written. Call again later.

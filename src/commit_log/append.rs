@@ -242,6 +242,9 @@ impl CommitLog {
             tail.taken = Some(next);
             return Err(self.take_back(tail, &[], at.plus(BLANK_BYTES), error));
         }
+        if tail.last_stored > Timestamp(0) {
+            tail.segment.set_newest(tail.last_stored);
+        }
         tail.end = next.base();
         tail.segment = next;
         self.janitor().ring();

@@ -10,6 +10,7 @@ use crate::commit_log::CommitLog;
 use crate::disk::{Disk, Reserve};
 use crate::error::{Error, Result};
 use crate::layout::Layout;
+use crate::offset::LogOffset;
 use crate::sync::Mutex;
 use crate::worker::Next;
 
@@ -63,6 +64,30 @@ impl Keeper {
         kept.save_mark(mark)?;
         kept.saved_at = now;
         Ok(Next::Wait)
+    }
+
+    /// Says durably that the log begins at `first` from now on, all of it below being flushed; a later open removes what
+    /// it finds before. Nothing if that was said already.
+    ///
+    /// # Errors
+    /// [`Error::Io`]. The mark before it counts for this process; a later open may find either.
+    pub(crate) fn say_first(&self, log: &CommitLog, first: LogOffset) -> Result<()> {
+        let mut kept = self.kept.lock();
+        if kept.mark.first.is_some_and(|said| said >= first) {
+            return Ok(());
+        }
+        let durable = kept.mark.durable.max(log.flushed().at());
+        let mark = Mark { first: Some(first), durable, ..kept.mark };
+        kept.save_mark(mark)
+    }
+
+    /// Forgets the ranges that lie below the log's first byte.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; the next save says it again.
+    pub(crate) fn retire_ranges(&self, first: LogOffset) -> Result<()> {
+        let mut kept = self.kept.lock();
+        if kept.ranges.retire(first) { kept.ranges.save(&*self.disk, &self.layout.own()) } else { Ok(()) }
     }
 
     /// The log has failed: says so in the mark, without a sync, for the disk deserves no trust. A later open in the

@@ -3,11 +3,14 @@
 mod ack;
 mod append;
 mod derive;
+mod guard;
 mod keeper;
 mod open;
 mod options;
 mod reader;
 mod recorder;
+mod retain;
+mod sweep;
 mod workers;
 
 use std::fmt;
@@ -35,6 +38,8 @@ pub use options::Options;
 use reader::Sources;
 pub use reader::{Batch, Bound, Fetch, Filter, Find, News, Queue, RawBatch, Records, Status};
 use recorder::Recorder;
+use sweep::Sweeper;
+pub use sweep::Swept;
 
 /// A message store in one folder. Cheap to clone, shared between threads; the last clone that goes closes it.
 #[derive(Clone, Debug)]
@@ -48,13 +53,14 @@ struct Inner {
     clock: Arc<dyn Clock>,
     keeper: Arc<Keeper>,
     recorder: Arc<Recorder>,
+    sweeper: Arc<Sweeper>,
     sources: Sources,
     report: RecoveryReport,
     rules: EncodeRules,
     disk: Arc<dyn Disk>,
     layout: Layout,
     flusher_bell: Arc<worker::Bell>,
-    workers: [Worker; 5],
+    workers: [Worker; 6],
     by_hand: bool,
     /// The folder's lock; `None` once the store is closed.
     lock: Mutex<Option<Box<dyn Lock>>>,
@@ -97,6 +103,7 @@ impl Store {
         let (keeper_bell, keeper_mail) = worker::bell();
         let (dispatcher_bell, dispatcher_mail) = worker::bell();
         let (recorder_bell, recorder_mail) = worker::bell();
+        let (sweeper_bell, sweeper_mail) = worker::bell();
         let bells = Bells {
             flusher: Arc::clone(&flusher_bell),
             janitor: Arc::clone(&janitor_bell),
@@ -116,6 +123,17 @@ impl Store {
         let keep = workers::keeper(&log, &keeper, &options.clock);
         let dispatch = workers::dispatcher(&log, recorder.dispatcher(), &recorder_bell);
         let record = workers::recorder(&log, &recorder, &options.clock);
+        let parts = sweep::Parts {
+            disk: Arc::clone(&disk),
+            log: Arc::clone(&log),
+            keeper: Arc::clone(&keeper),
+            recorder: Arc::clone(&recorder),
+            clock: Arc::clone(&options.clock),
+            bell: Arc::clone(&sweeper_bell),
+            segment_maker: Arc::clone(&keeper_bell),
+        };
+        let sweeper = Sweeper::new(parts, options.retention);
+        let sweep = workers::sweeper(&sweeper);
         let start = |name, bell, mail, step| workers::start(name, bell, mail, step, &log, options.by_hand);
         let workers = [
             start("sawlog-flusher", Arc::clone(&flusher_bell), flusher_mail, flush)?,
@@ -123,6 +141,7 @@ impl Store {
             start("sawlog-keeper", keeper_bell, keeper_mail, keep)?,
             start("sawlog-dispatcher", dispatcher_bell, dispatcher_mail, dispatch)?,
             start("sawlog-recorder", recorder_bell, recorder_mail, record)?,
+            start("sawlog-sweeper", sweeper_bell, sweeper_mail, sweep)?,
         ];
         let sources = Sources { log: Arc::clone(&log), dispatcher: Arc::clone(recorder.dispatcher()) };
         let inner = Inner {
@@ -131,6 +150,7 @@ impl Store {
             clock: options.clock,
             keeper,
             recorder,
+            sweeper,
             sources,
             report,
             rules,
@@ -345,7 +365,7 @@ impl Store {
         self.inner.close()
     }
 
-    /// One look of every worker (flusher, janitor, keeper), in the caller's thread, for stores opened
+    /// One look of every worker (flusher, janitor, keeper, dispatcher, recorder, sweeper), in the caller's thread, for stores opened
     /// [`by_hand`](Options::by_hand). Says whether any has more to do at once.
     #[cfg(any(test, feature = "sim"))]
     pub fn step(&self) -> bool {
@@ -373,6 +393,7 @@ impl Inner {
         for worker in &self.workers {
             worker.stop();
         }
+        self.sweeper.close();
         // A worker may have met a failure while it was told to stop.
         let done = match self.log.failure() {
             Some(failure) => Err(failure),
@@ -386,7 +407,7 @@ impl Inner {
 
     fn end_in_order(&self) -> Result<()> {
         self.log.sync_tail()?;
-        self.log.segments().drop_prepared()?;
+        let _ = self.log.segments().drop_prepared()?;
         self.recorder.close(&self.log)?;
         self.keeper.close(&self.log)?;
         let (abort, root) = (self.layout.abort(), self.layout.root());

@@ -12,6 +12,7 @@ use crate::flush::{AsyncFlush, FlushPolicy};
 use crate::key_index;
 use crate::message::Checksum;
 use crate::recovery::{OnDamage, OnProgress, RecoveryProgress};
+use crate::retention::Retention;
 
 /// The least and the most that a segment may measure, in bytes: RocketMQ's positions in a file are 31-bit numbers.
 const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 64 * 1024..=(1 << 31) - 1;
@@ -50,6 +51,7 @@ pub struct Options {
     pub(super) open_files: u32,
     pub(super) delay_levels: DelayLevels,
     pub(super) rebuild: bool,
+    pub(super) retention: Retention,
     pub(super) disk: Option<Arc<dyn Disk>>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) by_hand: bool,
@@ -73,6 +75,7 @@ impl Default for Options {
             open_files: 512,
             delay_levels: DelayLevels::default(),
             rebuild: false,
+            retention: Retention::default(),
             disk: None,
             clock: Arc::new(SystemClock::new()),
             by_hand: false,
@@ -196,6 +199,14 @@ impl Options {
         Options { rebuild: true, ..self }
     }
 
+    /// How long records stay, and when the disk is too full for more. It is not written down: every open says it
+    /// again. It may be changed while the store runs ([`Store::set_retention`](crate::Store::set_retention)). Default:
+    /// 72 hours, 85 % of the disk, appends refused above 90 %, as with RocketMQ; see [`Retention`].
+    #[must_use]
+    pub fn retention(self, rules: Retention) -> Options {
+        Options { retention: rules, ..self }
+    }
+
     /// The disk. Default: the mapped disk; the positioned one where the file system promises nothing by allocating.
     #[must_use]
     pub fn disk(self, disk: impl Disk + 'static) -> Options {
@@ -231,6 +242,7 @@ impl Options {
         {
             return refuse(format!("max_message_bytes {message} does not fit into segment_bytes {segment}"));
         }
+        self.retention.check()?;
         self.check_derived()
     }
 

@@ -164,6 +164,37 @@ impl Recorder {
         JavaCheckpoint { physic: at, logics: at, index }.save(&*self.disk, &self.layout.checkpoint())
     }
 
+    /// Up to where everything derived is said to be durable.
+    pub(crate) fn saved_to(&self) -> Option<LogOffset> {
+        self.kept.lock().saved_to
+    }
+
+    /// Everything derived from below `first`, which must be dispatched, is durable and said to be when this returns:
+    /// the queues' next offsets above all (promises rule 5). Futures whose time has come are told by the caller's
+    /// [`CommitLog::wake_up`].
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Full`]: what was said before counts. [`Error::Failed`], [`Error::Closed`].
+    pub(crate) fn cover(&self, log: &CommitLog, first: LogOffset) -> Result<()> {
+        let mut kept = self.kept.lock();
+        if kept.closed {
+            return Err(Error::Closed);
+        }
+        if kept.saved_to.is_some_and(|to| to >= first) {
+            return Ok(());
+        }
+        let waiting = kept.waiting.take().filter(|captured| captured.at >= first);
+        let captured = waiting.unwrap_or_else(|| self.dispatcher.capture());
+        let to = captured.at;
+        while log.flushed().at() < to {
+            log.flush_and_put_off()?;
+        }
+        self.write_out(to)?;
+        self.save(&captured, self.dispatcher.derived().dropped())?;
+        kept.saved_to = Some(to);
+        Ok(())
+    }
+
     /// The last thing but the log's mark: everything derived, written, synced and said.
     pub(crate) fn close(&self, log: &CommitLog) -> Result<()> {
         // Wakes readers: with no lock held.
@@ -212,7 +243,8 @@ impl Recorder {
     ///
     /// The order: beginnings move in memory, `sawlog/queues` says so durably, files go. So no crash leaves a file
     /// missing that is counted on. What is captured for that must be durable, too, which may take a sync of the log.
-    /// Neither the dispatcher nor a reader waits for it.
+    /// Neither the dispatcher nor a reader waits for it. Futures whose time has come are told by the caller's
+    /// [`CommitLog::wake_up`].
     ///
     /// # Errors
     /// [`Error::Io`], also of a single file: all others have gone by then, and a later call goes on. [`Error::Failed`],
@@ -223,9 +255,7 @@ impl Recorder {
         derived.prune_dropped(first);
         let moved = derived.queues.move_front(first);
         let forgotten = derived.keys.as_ref().is_some_and(|keys| keys.forget_before(first));
-        let said = self.say_front(log, forgotten || !matches!(moved, Ok(false)));
-        log.wake_up();
-        said?;
+        self.say_front(log, forgotten || !matches!(moved, Ok(false)))?;
         let queues = derived.queues.remove_retired();
         let index = derived.keys.as_ref().map_or(Ok(0), |keys| keys.remove_retired());
         moved?;

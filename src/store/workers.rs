@@ -1,9 +1,10 @@
-//! What runs by itself: five steps, each under a thread of its own or called by hand.
+//! What runs by itself: six steps, each under a thread of its own or called by hand.
 //!
 //! The **flusher** flushes as the policy says. The **janitor** makes pages and blocks ready ahead of the tail; it must
 //! keep up with the tail, so nothing that may wait for long is its work. The **keeper** makes the next segment and
 //! keeps the mark on disk. The **dispatcher** derives queues and key index; the **recorder** puts them into files, so
-//! that readers never wait for that.
+//! that readers never wait for that. The **sweeper** removes what retention gives up: a large file's removal takes as
+//! long as the disk likes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use crate::error::Result;
 use crate::flush::{FlushPolicy, GroupCommit};
 use crate::store::keeper::Keeper;
 use crate::store::recorder::{MOST_PENDING_BYTES, Recorder};
+use crate::store::sweep::Sweeper;
 use crate::worker::{Bell, Next, Step, Worker};
 
 /// A worker with a thread, or without one. If its step panics the log fails.
@@ -110,4 +112,9 @@ pub(super) fn recorder(log: &Arc<CommitLog>, recorder: &Arc<Recorder>, clock: &A
             Next::Wait
         }
     })
+}
+
+pub(super) fn sweeper(sweeper: &Arc<Sweeper>) -> Step {
+    let sweeper = Arc::clone(sweeper);
+    Box::new(move || sweeper.step())
 }

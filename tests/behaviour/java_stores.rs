@@ -7,7 +7,7 @@ use sawlog::disk::OsDisk;
 use sawlog::disk::sim::SimDisk;
 use sawlog::flush::{AsyncFlush, SyncFlush};
 use sawlog::message::Transaction;
-use sawlog::{DelayLevels, Message, MovedBack, Options, QueueOffset, Record, Store};
+use sawlog::{DelayLevels, Message, MovedBack, Options, QueueOffset, Record, Retention, Store};
 use serde_json::Value;
 
 use crate::world::*;
@@ -50,7 +50,12 @@ fn taken_over(name: &str) -> World {
 }
 
 fn options(disk: &SimDisk) -> Options {
-    Options::new().disk(disk.clone()).index_slots(100).index_entries(1000).by_hand()
+    kept().disk(disk.clone()).index_slots(100).index_entries(1000).by_hand()
+}
+
+/// Java wrote these stores years ago: by the default rules they have expired.
+fn kept() -> Options {
+    Options::new().retention(Retention::keep_all())
 }
 
 fn open(disk: &SimDisk, sync: bool) -> Store {
@@ -221,13 +226,13 @@ fn a_java_store_on_real_files_is_taken_over_and_given_back() {
     for (name, count, _) in STORES {
         let folder = tempfile::tempdir().unwrap();
         copy(&data(name), folder.path());
-        let store = Store::open(folder.path(), Options::new()).unwrap();
+        let store = Store::open(folder.path(), kept()).unwrap();
         assert_eq!(all(&store).len(), count);
         for n in 0..100 {
             store.append_and_wait(&numbered(n)).unwrap();
         }
         store.close().unwrap();
-        let store = Store::open(folder.path(), Options::new().flush(SyncFlush)).unwrap();
+        let store = Store::open(folder.path(), kept().flush(SyncFlush)).unwrap();
         let rows: Vec<_> = all(&store).iter().map(row).collect();
         assert_eq!(rows.len(), count + 100);
         assert_eq!(rows[..count], expected(name));

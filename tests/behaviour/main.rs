@@ -27,6 +27,7 @@ mod kinds;
 mod numbering;
 mod queues;
 mod reopen;
+mod retention;
 mod segments;
 mod space;
 mod waiting;
