@@ -78,6 +78,17 @@ impl Segment {
         Ok(from.plus(len))
     }
 
+    /// Records go into this segment through its mapping from now on, or somewhere before its end: zeros never land
+    /// in it again. Waits for a step of zeroing that is under way, and for no more.
+    pub(crate) fn end_zeroing(&self) {
+        *self.zeroed.lock() = self.len;
+    }
+
+    /// Records go into this segment by position again, from `at` on, and nothing lies behind: zeros may.
+    pub(crate) fn zero_behind(&self, at: LogOffset) {
+        *self.zeroed.lock() = self.inside(at);
+    }
+
     /// Zeroes `len` bytes from `from` on, and syncs them through a descriptor of its own: every descriptor sees a
     /// write error once, so the flusher's still sees it too.
     fn zero_ahead(&self, from: LogOffset, len: u64, disk: &Arc<dyn crate::disk::Disk>) -> Result<LogOffset> {

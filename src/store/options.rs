@@ -288,13 +288,14 @@ impl Options {
             (asked, None) => Ok(asked.unwrap_or(DEFAULT_SEGMENT_BYTES)),
         }
     }
+}
 
-    /// The window: its base, and twice the longest record, because a roll adds as much as the record again.
-    pub(super) fn window_bytes(&self) -> u64 {
-        let base = match self.policy.ack_when() {
-            Level::Flushed => SYNC_WINDOW_BYTES,
-            Level::Written => ASYNC_WINDOW_BYTES,
-        };
-        base + 2 * (u64::from(self.max_message()) + RECORD_EXTRA_BYTES + 16)
-    }
+/// The window of a policy that acknowledges so: its base, and twice the longest record, because a roll adds as much as
+/// the record again.
+pub(super) fn window_bytes(ack_when: Level, max_message_bytes: u32) -> u64 {
+    let base = match ack_when {
+        Level::Flushed => SYNC_WINDOW_BYTES,
+        Level::Written => ASYNC_WINDOW_BYTES,
+    };
+    base + 2 * (u64::from(max_message_bytes) + RECORD_EXTRA_BYTES + 16)
 }
