@@ -57,7 +57,7 @@ fn watch(store: &Store, ended: &AtomicBool) {
         let visible = store.visible().at();
         assert!(visible >= last && visible >= flushed, "{visible} after {last} and {flushed}");
         last = visible;
-        while let Some(record) = scan.next() {
+        for record in scan.by_ref() {
             record.unwrap();
         }
         assert!(scan.position() >= visible || store.visible().at() > visible);
