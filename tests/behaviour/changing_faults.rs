@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use sawlog::disk::sim::{Fault, FaultKind, OpKind, Survivors};
+use sawlog::disk::sim::{Aim, Fault, FaultKind, OpKind, Survivors};
 use sawlog::flush::{AsyncFlush, SyncFlush};
 use sawlog::{Error, Level, LogOffset, Record, Store};
 
@@ -159,6 +159,68 @@ fn a_change_during_which_the_disk_fails_is_done_or_final() {
         }
         assert!(failures >= 3, "{failures}");
     }
+}
+
+/// A store into which another append comes while the first sync of the log runs that `armed` is there for.
+fn disturbed(world: &World, sync: bool) -> (Store, Arc<Mutex<Option<Store>>>) {
+    let armed = Arc::new(Mutex::new(None::<Store>));
+    let here = Arc::clone(&armed);
+    let disk = Watched::new(&world.disk, move |kind, path| {
+        if kind == OpKind::Sync && path.starts_with("/store/commitlog") {
+            let store = here.lock().take();
+            store.into_iter().for_each(|store| store.append(&numbered(1)).unwrap().forget());
+        }
+        Ok(())
+    });
+    let options = match sync {
+        true => options_on(disk, &world.clock, SyncFlush),
+        false => options_on(disk, &world.clock, AsyncFlush::default()),
+    };
+    let store = Store::open("/store", options).unwrap();
+    store.append(&numbered(0)).unwrap().forget();
+    *armed.lock() = Some(store.clone());
+    (store, armed)
+}
+
+#[test]
+fn what_comes_while_the_policy_changes_is_written_in_order_and_made_durable() {
+    for sync in [false, true] {
+        let world = World::new();
+        let (store, armed) = disturbed(&world, sync);
+        let done = if sync { store.set_flush(AsyncFlush::default()) } else { store.set_flush(SyncFlush) };
+        done.unwrap();
+        assert!(armed.lock().is_none(), "nothing came in the middle");
+        store.append(&numbered(2)).unwrap().forget();
+        store.flush().unwrap();
+        assert_eq!(bodies(&store), ["00000000", "00000001", "00000002"]);
+        let cut = World::on(world.disk.power_cut(0, Survivors::Nothing));
+        assert_eq!(bodies(&cut.sync()).len(), 3);
+
+        let world = World::new();
+        let (store, _armed) = disturbed(&world, sync);
+        let done = if sync { store.set_flush(AsyncFlush::default()) } else { store.set_flush(SyncFlush) };
+        done.unwrap();
+        let marks = store.marks();
+        assert_eq!((marks.flushed, marks.visible), (marks.accepted, marks.accepted), "{marks:?}");
+    }
+}
+
+#[test]
+fn a_change_whose_second_sync_fails_is_final_and_loses_nothing_acknowledged() {
+    let world = World::new();
+    let (store, _armed) = disturbed(&world, false);
+    // The first sync covers what was there, the second one what came meanwhile.
+    world.disk.fail_at_aimed(
+        Aim::anything().kind(OpKind::Sync).path("commitlog"),
+        1,
+        Fault::once(FaultKind::Eio),
+    );
+    assert!(matches!(store.set_flush(SyncFlush), Err(Error::Failed(_))));
+    assert!(matches!(store.append(&numbered(3)), Err(Error::Failed(_))));
+    assert_eq!(bodies(&store), ["00000000"], "what no sync covers is not shown any more");
+    drop(store);
+    let cut = World::on(world.disk.power_cut(0, Survivors::Nothing));
+    assert_eq!(bodies(&cut.sync()), ["00000000"]);
 }
 
 /// What one run by chance knows.
