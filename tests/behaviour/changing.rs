@@ -290,7 +290,7 @@ fn a_change_on_a_closed_or_failed_store_is_refused_with_the_cause() {
     let world = World::new();
     let store = world.sync();
     store.append(&numbered(0)).unwrap().forget();
-    world.disk.fail_at_aimed(Aim::anything().kind(OpKind::Sync), 0, Fault::once(FaultKind::Eio));
+    world.disk.fail_at_aimed(Aim::anything().kind(OpKind::Sync), 1, Fault::once(FaultKind::Eio));
     assert!(store.flush().is_err());
     assert!(matches!(store.set_flush(AsyncFlush::default()), Err(Error::Failed(_))));
 }

@@ -111,7 +111,7 @@ fn a_disk_that_fails_behind_the_limit_is_told_to_those_who_ask_again() {
     let other = store.clone();
     assert!(matches!(store.close_within(SOON), Err(Error::StillClosing { .. })));
     let syncs = Aim::anything().kind(OpKind::Sync).path("commitlog");
-    world.disk.fail_at_aimed(syncs, 0, Fault::persistent(FaultKind::Eio));
+    world.disk.fail_at_aimed(syncs, 1, Fault::persistent(FaultKind::Eio));
     gate.open();
     let again = other.clone();
     assert!(matches!(in_time(move || other.close()), Err(Error::Failed(_))));
