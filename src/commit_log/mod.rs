@@ -343,7 +343,7 @@ impl CommitLog {
         match done {
             Ok(()) => {
                 self.syncs.fetch_add(1, Ordering::Relaxed);
-                // First: what is flushed is visible, whoever looks, whenever.
+                // First: whoever is told that his record is flushed finds it.
                 self.put_off(self.visible.advance(to));
                 self.put_off(self.flushed.advance(to));
                 // The mark follows the flushed one, and pages ahead of the tail are protected again.
@@ -358,7 +358,7 @@ impl CommitLog {
         }
     }
 
-    /// Everything up to `to` is in the page cache.
+    /// Everything up to `to` is in the page cache. Visible first: whoever is told that his record is written finds it.
     fn note_written(&self, to: LogOffset) {
         if self.sees_written() {
             self.put_off(self.visible.advance(to));

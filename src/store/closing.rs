@@ -36,12 +36,22 @@ impl Closing {
     }
 }
 
-/// Lets go those who wait for the end, also if a waker panicked on the way.
-struct Ends<'c>(&'c Closing);
+/// The end, however it is reached, also by a waker that panics: nobody writes any more, the folder is given back, and
+/// those who wait are let go.
+struct End<'s> {
+    store: &'s Inner,
+    folder: Option<Box<dyn Lock>>,
+}
 
-impl Drop for Ends<'_> {
+impl Drop for End<'_> {
     fn drop(&mut self) {
-        self.0.ended.set();
+        // Wakers are not woken here: one of them may be what panicked.
+        self.store.log.fail(Error::Closed);
+        for worker in &self.store.workers {
+            worker.stop();
+        }
+        self.folder = None;
+        self.store.closing.ended.set();
     }
 }
 
@@ -124,7 +134,7 @@ impl Inner {
 
     fn close_now(&self, folder: Box<dyn Lock>) -> Result<()> {
         let _ = self.closing.by.set(std::thread::current().id());
-        let ends = Ends(&self.closing);
+        let end = End { store: self, folder: Some(folder) };
         self.log.close();
         let flushed = self.log.flush();
         for worker in &self.workers {
@@ -137,9 +147,8 @@ impl Inner {
         };
         // Nobody moves the marks any more: whoever still waits above them is told.
         self.log.fail_and_tell(Error::Closed);
-        drop(folder);
         let _ = self.closing.answer.set(done.clone());
-        drop(ends);
+        drop(end);
         done
     }
 

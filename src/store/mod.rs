@@ -324,7 +324,7 @@ impl Store {
         // From the last to the first, so that the order holds in what is shown.
         let flushed = log.flushed().at();
         let visible = log.readable();
-        let written = log.written().at().max(flushed);
+        let written = log.written().at().max(flushed).max(visible);
         let accepted = log.accepted().max(written);
         Marks { first: log.first(), accepted, written, flushed, visible, syncs: log.syncs() }
     }

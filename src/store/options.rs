@@ -87,13 +87,14 @@ impl Options {
         Options::default()
     }
 
-    /// When the log is flushed and what an append waits for. Default: [`AsyncFlush`] with RocketMQ's numbers.
+    /// When the log is flushed and what an append waits for, to begin with: see
+    /// [`Store::set_flush`](crate::Store::set_flush). Default: [`AsyncFlush`] with RocketMQ's numbers.
     #[must_use]
     pub fn flush(self, policy: impl FlushPolicy + 'static) -> Options {
         Options { policy: Arc::new(policy), ..self }
     }
 
-    /// What readers see. Default: what the policy acknowledges, so that nobody reads what a power cut may take back
+    /// What readers see, whatever the policy. Default: what the policy in force acknowledges, so that nobody reads what a power cut may take back
     /// under SYNC_FLUSH (promises rule 9; apache/rocketmq#8239).
     #[must_use]
     pub fn readers_see(self, level: Level) -> Options {

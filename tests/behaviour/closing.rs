@@ -101,6 +101,42 @@ fn a_limit_that_is_over_says_so_and_the_closing_ends_when_the_disk_comes_back() 
     assert_eq!(bodies(&store).len(), 2);
 }
 
+/// A sync that takes as long as it likes (promises B7): durable appends go on up to the window, those who wait are told
+/// that they do not know, and nothing that was taken is lost.
+#[test]
+fn a_disk_that_hangs_stops_producers_at_the_window_and_nobody_for_good() {
+    let world = World::new();
+    let (store, gate) = held(&world, SyncFlush);
+    gate.shut();
+    let first = store.append(&numbered(0)).unwrap();
+    gate.wait_for_one();
+    let mut taken = 1;
+    let (unflushed, window) = loop {
+        match store.try_append(&sized(30_000)) {
+            Ok(ack) => {
+                ack.forget();
+                taken += 1;
+            }
+            // Or the next segment is in the making.
+            Err(Error::Busy { unflushed, window }) if unflushed + 65_536 > window => {
+                break (unflushed, window);
+            }
+            Err(Error::Busy { .. }) => std::thread::yield_now(),
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert!(unflushed <= window);
+    assert!(matches!(first.wait_timeout(SOON), Err(Error::TimedOut { reached: Some(Level::Written), .. })));
+    assert!(store.failure().is_none());
+    let waits = store.clone();
+    let waiting = std::thread::spawn(move || waits.append_and_wait(&sized(30_000)).map(drop));
+    gate.open();
+    in_time(move || waiting.join()).unwrap().unwrap();
+    first.wait().unwrap();
+    store.close().unwrap();
+    assert_eq!(all(&world.sync()).len(), taken + 1);
+}
+
 #[test]
 fn a_disk_that_fails_behind_the_limit_is_told_to_those_who_ask_again() {
     let world = World::new();
