@@ -80,7 +80,8 @@ impl Store {
     /// thread of its own, and ends in order if the disk comes back.
     ///
     /// If the process ends before that, nothing is lost that was acknowledged: the next open recovers, as after any
-    /// kill. Without a limit in sight, from a waker that runs in one of the store's own threads, it returns at once.
+    /// kill. A waker that runs in one of the store's own threads is not made to wait, since the closing waits for that
+    /// thread. Only where the system gives no further thread is the closing done by the caller, without a limit.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -121,8 +122,10 @@ impl Inner {
         let folder = self.lock.lock().take();
         match folder {
             Some(folder) => self.close_now(folder),
-            None if self.is_awaited_here() => Ok(()),
-            None => self.closing.wait(None).unwrap_or(Ok(())),
+            None => {
+                let limit = self.is_awaited_here().then_some(Duration::ZERO);
+                self.closing.wait(limit).unwrap_or(Ok(()))
+            }
         }
     }
 
