@@ -223,6 +223,8 @@ impl Java {
         let class_path = built().unwrap();
         let scratch = tempfile::tempdir().unwrap();
         let mut command = Command::new("java");
+        // Topics are names of folders, and only in such a locale can Java write any name.
+        command.env("LC_ALL", "C.UTF-8");
         command.args(FLAGS).args(["-cp", class_path]);
         // For a look at what RocketMQ itself says: SAWLOG_JAVA_LOG=/tmp/java.log.
         if let Ok(log) = std::env::var("SAWLOG_JAVA_LOG") {

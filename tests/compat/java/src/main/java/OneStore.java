@@ -10,11 +10,13 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.TreeMap;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import org.apache.rocketmq.common.BoundaryType;
 import org.apache.rocketmq.common.BrokerConfig;
 import org.apache.rocketmq.common.message.MessageDecoder;
 import org.apache.rocketmq.common.message.MessageExtBatch;
+import org.apache.rocketmq.common.message.MessageExtBrokerInner;
 import org.apache.rocketmq.store.AppendMessageResult;
 import org.apache.rocketmq.store.DefaultMessageStore;
 import org.apache.rocketmq.store.GetMessageResult;
@@ -109,14 +111,18 @@ final class OneStore {
         }
     }
 
-    /** Puts messages in their order, and tells what the store answered to each. */
+    /** Puts messages in their order, waits for all of them together, and tells what the store answered to each. */
     private JSONObject put(JSONArray messages) throws Exception {
-        JSONArray results = new JSONArray();
+        List<CompletableFuture<PutMessageResult>> under = new ArrayList<>();
         for (int i = 0; i < messages.size(); i++) {
             JSONObject asked = messages.getJSONObject(i);
-            PutMessageResult put = asked.containsKey("batch")
-                ? store.putMessages((MessageExtBatch) Messages.fill(new MessageExtBatch(), asked))
-                : store.putMessage(Messages.fill(new org.apache.rocketmq.common.message.MessageExtBrokerInner(), asked));
+            under.add(asked.containsKey("batch")
+                ? store.asyncPutMessages((MessageExtBatch) Messages.fill(new MessageExtBatch(), asked))
+                : store.asyncPutMessage(Messages.fill(new MessageExtBrokerInner(), asked)));
+        }
+        JSONArray results = new JSONArray();
+        for (CompletableFuture<PutMessageResult> one : under) {
+            PutMessageResult put = one.get();
             JSONObject result = new JSONObject();
             result.put("status", put.getPutMessageStatus().name());
             AppendMessageResult done = put.getAppendMessageResult();
