@@ -94,7 +94,9 @@ impl Answers {
                 );
             }
             let all = java.len() < ask.most.min(MOST_FOUND) as usize;
-            if index == Index::Whole && all {
+            // Java cuts times to seconds, and takes what falls below the begin by that for too old (H35).
+            let sharp = truth.iter().all(|at| sizes[at].stored >= ask.begin + 1000);
+            if index == Index::Whole && all && sharp {
                 assert_eq!(
                     java_true.iter().rev().copied().collect::<Vec<_>>(),
                     truth,

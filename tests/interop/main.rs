@@ -20,6 +20,7 @@
 
 mod answers;
 mod java;
+mod locks;
 mod messages;
 mod seen;
 mod smoke;
@@ -45,11 +46,14 @@ fn first_seed() -> u64 {
     number("SAWLOG_INTEROP_SEED").unwrap_or(0)
 }
 
-/// A copy of a folder and all that is in it.
+/// A copy of a folder and all that is in it but its lock: whoever closes that file gives up what his process holds of it.
 fn copy_folder(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
+        if entry.file_name() == "lock" {
+            continue;
+        }
         let target = to.join(entry.file_name());
         match entry.file_type().unwrap().is_dir() {
             true => copy_folder(&entry.path(), &target),

@@ -225,7 +225,7 @@ fn go_on(ours: Store, dir: &Path, plan: &Plan, answers: Answers, why: &str) {
     while count < APPENDED {
         let Sent { messages, .. } = generator.next();
         count += messages.len();
-        ours.append_batch(&messages).unwrap_or_else(|error| panic!("{error}; {why}"));
+        ours.append_batch(&messages).unwrap_or_else(|error| panic!("{error}; {why}")).forget();
     }
     ours.flush().unwrap();
     let (log, queues) = (seen::log(&ours), seen::ours(&ours));
@@ -255,9 +255,10 @@ fn what_java_wrote_we_read_as_java_does() {
     let (mut lost, mut messages) = (0, 0);
     let group = GROUP.min(count.div_ceil(2));
     for from in (first..first + count).step_by(group as usize) {
-        // One group is killed, the next halted; the first four of each of the first groups are large, one of a kind.
+        // One group is killed, the next halted. Of the first of each four folders are large, one of every kind.
         let nth = (from - first) / group;
-        let plan = |seed| Plan::new(seed, seed - from < 4 && nth < 4);
+        let large = if count > 12 { 2 } else { count / 12 };
+        let plan = |seed| Plan::new(seed, seed - from < 4 && nth < large);
         let plans: Vec<_> = (from..(from + group).min(first + count)).map(plan).collect();
         let root = tempfile::tempdir().unwrap();
         let written = write_all(&plans, root.path(), nth % 2 == 1);
