@@ -122,6 +122,24 @@ impl Answers {
     }
 }
 
+/// Every key of the log, up to a few hundred, is found by us with all its records, newest first.
+pub(crate) fn keys_are_found(ours: &Store, log: &[Seen], why: &str) {
+    let mut truth: BTreeMap<(String, String), Vec<u64>> = BTreeMap::new();
+    for seen in log.iter().rev() {
+        if SysFlags(seen.sys).transaction() != Transaction::Rollback {
+            for key in seen.keys() {
+                truth.entry((seen.topic.clone(), key)).or_default().push(seen.offset);
+            }
+        }
+    }
+    let step = truth.len() / 300 + 1;
+    for ((topic, key), places) in truth.iter().step_by(step) {
+        let found = ours.find(topic, key).at_most(u32::MAX);
+        let found: Vec<u64> = found.map(|record| record.unwrap().position.offset.0).collect();
+        assert_eq!(found, *places, "{topic} {key}; {why}");
+    }
+}
+
 fn key_asks(queues: &[SeenQueue], dice: &mut Dice) -> Vec<KeyAsk> {
     let keyed: Vec<&Seen> =
         queues.iter().flat_map(|queue| &queue.messages).filter(|seen| !seen.keys().is_empty()).collect();

@@ -11,7 +11,7 @@ use sawlog::flush::{AsyncFlush, SyncFlush};
 use sawlog::message::Checksum;
 use sawlog::{Options, Store};
 
-use crate::answers::{Answers, Index};
+use crate::answers::{Answers, Index, keys_are_found};
 use crate::dice::Dice;
 use crate::java::{Config, Fault, Java, JavaStore, Put, is_here, say};
 use crate::messages::{Generator, Sent, Taste, is_stored};
@@ -242,6 +242,7 @@ fn go_on(ours: Store, dir: &Path, plan: &Plan, answers: Answers, why: &str) {
     assert!(report.clean_shutdown && !report.foreign_writer && report.cuts.is_empty(), "{report}; {why}");
     assert_eq!(seen::log(&again), log, "{why}");
     assert_eq!(seen::ours(&again), queues, "{why}");
+    keys_are_found(&again, &log, why);
     again.close().unwrap();
 }
 
