@@ -208,6 +208,10 @@ impl DiskFile for MappedFile {
         Ok(())
     }
 
+    fn has_name(&self) -> bool {
+        self.file.has_name()
+    }
+
     fn make_ready(&self, offset: u64, len: u64) {
         // Without blocks nothing will be stored through the mapping.
         if !self.allocated.load(Ordering::Acquire) {

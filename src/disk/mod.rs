@@ -174,6 +174,11 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     /// Allocates every block that the file lacks, as [`Reserve::Blocks`] does; the content stays. Before anything
     /// else writes to the file: where the file system cannot allocate, the content is written over itself.
     fn reserve(&self) -> io::Result<()>;
+    /// Whether the file still has a name. Without one, what is written and synced is gone with the last handle.
+    /// Default: yes, for disks that nobody else works on.
+    fn has_name(&self) -> bool {
+        true
+    }
     /// A hint: these bytes are about to be stored through the mapping, for the first time. They may be overwritten
     /// with zeros by it: nobody else may write them while it runs, and nothing may stand there that is still wanted.
     /// Costs what it takes to make the pages and to fault them in, and makes them dirty: a window of a few MiB, never

@@ -34,6 +34,7 @@ mod reopen;
 mod retention;
 mod segments;
 mod space;
+mod underfoot;
 mod waiting;
 mod watched;
 mod world;
