@@ -174,14 +174,21 @@ fn born_host(dice: &mut Dice) -> SocketAddr {
     SocketAddr::new(ip, port)
 }
 
-/// Does what the step says. Whether it was acknowledged as the store's policy, or the call, says.
-pub(crate) fn take(store: &Store, step: &Step) -> Result<bool> {
+/// Does what the step says. Whether it was acknowledged at the policy's level, or the one that the call asks for.
+/// `by_hand`: nobody but us turns the store's workers, so that waiting is turning them.
+pub(crate) fn take(store: &Store, step: &Step, by_hand: bool) -> Result<bool> {
     match step {
         Step::Append(message) => {
             let ack = store.append(message)?;
             Ok(ack.is_done())
         }
-        Step::AppendWith(message, level) => store.append_with(message, *level)?.wait().map(|()| true),
+        Step::AppendWith(message, level) => {
+            let ack = store.append_with(message, *level)?;
+            while by_hand && !ack.is_done() {
+                store.step();
+            }
+            ack.wait().map(|()| true)
+        }
         Step::AppendAndWait(message) => store.append_and_wait(message).map(|_| true),
         Step::Batch(messages) => {
             let ack = store.append_batch(messages)?;

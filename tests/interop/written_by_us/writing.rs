@@ -31,27 +31,30 @@ pub(crate) struct Written {
     pub(crate) messages: Vec<Message>,
     /// So many of them must be there.
     pub(crate) promised: usize,
-    /// Whether a topic was dropped at some point.
-    pub(crate) dropped: bool,
 }
 
 /// The script of a folder as far as it was carried out.
 struct Progress {
     script: Script,
+    by_hand: bool,
     messages: Vec<Message>,
     acknowledged: usize,
-    dropped: bool,
 }
 
 impl Progress {
     fn new(case: &Case) -> Progress {
-        Progress { script: Script::new(case), messages: Vec::new(), acknowledged: 0, dropped: false }
+        Progress {
+            script: Script::new(case),
+            by_hand: case.ending.survivors().is_some(),
+            messages: Vec::new(),
+            acknowledged: 0,
+        }
     }
 
     /// One step of the script, and whether the store acknowledged it.
     fn go(&mut self, store: &Store) -> bool {
         let step = self.script.step();
-        let acknowledged = take(store, &step).unwrap();
+        let acknowledged = take(store, &step, self.by_hand).unwrap();
         self.note(&step);
         if acknowledged {
             self.acknowledged = self.messages.len();
@@ -61,7 +64,6 @@ impl Progress {
 
     fn note(&mut self, step: &Step) {
         self.messages.extend_from_slice(step.messages());
-        self.dropped |= matches!(step, Step::Drop);
     }
 
     fn is_enough(&self, case: &Case, store: &Store) -> bool {
@@ -70,8 +72,7 @@ impl Progress {
     }
 
     fn written(self, case: &Case, root: &Path, promised: usize) -> Written {
-        let Progress { messages, dropped, .. } = self;
-        Written { case: case.clone(), root: root.to_path_buf(), messages, promised, dropped }
+        Written { case: case.clone(), root: root.to_path_buf(), messages: self.messages, promised }
     }
 }
 
