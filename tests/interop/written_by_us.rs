@@ -2,12 +2,13 @@
 //! `queryMessage` and `getOffsetInQueueByTime` as we read it, Java goes on writing, and we take the folder back.
 //!
 //! `SAWLOG_INTEROP_FOLDERS` says how many folders (12; CI: 200), `SAWLOG_INTEROP_SEED` which; a folder that fails is
-//! made again alone by `SAWLOG_INTEROP_ONLY=<its number>`.
+//! made again alone by `SAWLOG_INTEROP_ONLY=<its number>`; with `SAWLOG_INTEROP_KEEP=1` its files stay.
 
 mod case;
 mod facts;
 mod held;
 mod script;
+mod torn;
 mod turn;
 mod writing;
 
@@ -69,7 +70,7 @@ fn rocketmq_reads_what_we_wrote_however_it_ended() {
                 Err(why) => failures.push(format!("{case}: {why}")),
             }
         }
-        if !failures.is_empty() && std::env::var_os("SAWLOG_INTEROP_KEEP").is_some() {
+        if !failures.is_empty() && std::env::var_os(turn::KEEP).is_some() {
             say(&format!("kept: {}", parent.keep().display()));
         }
     }

@@ -125,7 +125,7 @@ impl Case {
         let ending = Ending::ALL[(number % Ending::ALL.len() as u64) as usize];
         let mut dice = Dice::new(Dice::part(seed, number));
         let is_large = number < Ending::KINDS;
-        let messages = if is_large { 10_001 + dice.below(1_500) } else { 150 + dice.below(500) };
+        let messages = if is_large { 11_000 + dice.below(1_000) } else { 150 + dice.below(500) };
         // The first laps take the corners in turn, so that no seed misses one.
         let corner = number ^ lap;
         let segments = if corner & 1 == 0 { 7 } else { 1 };
@@ -149,7 +149,9 @@ impl Case {
             segment_bytes,
             queue_entries: if is_large { 100 } else { 4 + dice.below(40) as u32 },
             index_slots: 16 + dice.below(200) as u32,
-            index_entries: if is_large { 3_000 } else { 60 + dice.below(600) as u32 },
+            // RocketMQ names an index file by the millisecond; with files that it fills within one, it writes the
+            // second over the first.
+            index_entries: if is_large { 6_000 } else { 400 + dice.below(800) as u32 },
             store_host: host.parse().unwrap(),
             java_checks_records: checksum == Checksum::Record && dice.percent(60),
         }

@@ -10,6 +10,7 @@ use super::case::{Case, Ending};
 use super::facts::{Ours, is_of};
 use super::held::{Held, Javas, hold_keys, hold_times, refused};
 use super::script::{DROPPED, QUEUES, topics};
+use super::torn::torn_entries;
 use super::writing::Written;
 use crate::java::{Java, JavaStore, message_json};
 
@@ -21,6 +22,9 @@ pub(crate) struct Examined {
     pub(crate) exceptions: Vec<&'static str>,
 }
 
+/// Set: what fails is kept on the disk, as it was before anybody opened it and as it is now.
+pub(crate) const KEEP: &str = "SAWLOG_INTEROP_KEEP";
+
 /// How many messages Java adds, and then we.
 const ADDED: u64 = 40;
 
@@ -29,16 +33,27 @@ pub(crate) fn examine(java: &Java, written: &Written, scratch: &Path) -> Held<Ex
     std::fs::create_dir_all(scratch).map_err(|e| e.to_string())?;
     let copy = scratch.join("copy");
     copy_folder(root, &copy);
+    if std::env::var_os(KEEP).is_some() {
+        copy_folder(root, &scratch.join("before"));
+    }
     let store = Store::open(&copy, case.options()).map_err(|e| format!("our own copy: {e}"))?;
     let ours = Ours::read(&store);
     as_promised(written, &ours)?;
 
+    let torn = if case.ending.is_raw_cut() { torn_entries(root, &ours) } else { 0 };
     let mut seen = Examined { messages: ours.log.len() as u64, ..Examined::default() };
     let name = case.number.to_string();
     let java = java.store(&name);
     let opened = java.open(root, &case.java_config()).map_err(refused)?;
     if opened.abort != case.ending.is_unclean() {
         return Err("Java found an abort mark where none was due, or none where one was".into());
+    }
+    if torn > 0 {
+        seen.exceptions.push("Java keeps queue entries that the power cut tore (H32)");
+        the_log_alone(java, &ours)?;
+        store.close().map_err(|e| e.to_string())?;
+        take_back(written, &ours, &Added::new(), &mut seen)?;
+        return std::fs::remove_dir_all(scratch).map_err(|e| e.to_string()).map(|()| seen);
     }
     let unqueued: Vec<_> = ours.log.iter().filter(|f| !f.is_queued()).map(|f| f.offset).collect();
     let javas = Javas::read(java, &unqueued)?;
@@ -51,10 +66,21 @@ pub(crate) fn examine(java: &Java, written: &Written, scratch: &Path) -> Held<Ex
     if !java.close().map_err(refused)? {
         return Err("Java's abort mark stayed behind its close".into());
     }
-    take_back(written, &ours, &added)?;
+    take_back(written, &ours, &added, &mut seen)?;
     seen.messages += added.len() as u64;
     std::fs::remove_dir_all(scratch).map_err(|e| e.to_string())?;
     Ok(seen)
+}
+
+/// Where queue entries are torn, the log is what can be held: every record, by its place.
+fn the_log_alone(java: JavaStore<'_>, ours: &Ours) -> Held {
+    let places: Vec<_> = ours.log.iter().map(|seen| seen.offset).collect();
+    let found = java.look(&places).map_err(refused)?;
+    let same = found.iter().zip(&ours.log).all(|(java, ours)| java.as_ref() == Some(ours));
+    if !same || found.len() != places.len() {
+        return Err("Java's log differs".into());
+    }
+    java.close().map_err(refused).map(drop)
 }
 
 /// The log is a prefix of what was appended, and holds all that was promised.
@@ -114,12 +140,17 @@ fn put(java: JavaStore<'_>, case: &Case, ours: &Ours) -> Held<Added> {
 }
 
 /// We open what Java closed: all of before is there unchanged, and all that Java added; and we go on.
-fn take_back(written: &Written, before: &Ours, added: &Added) -> Held {
+fn take_back(written: &Written, before: &Ours, added: &Added, seen: &mut Examined) -> Held {
     let Written { case, root, .. } = written;
     let store = Store::open(root, case.options()).map_err(|e| format!("behind Java: {e}"))?;
     let report = store.recovery().clone();
-    if !report.foreign_writer || !report.clean_shutdown || !report.cuts.is_empty() {
+    let stale =
+        report.cuts.iter().all(|cut| case.ending.is_raw_cut() && !cut.damage && cut.from == report.log_end);
+    if !report.foreign_writer || !report.clean_shutdown || !stale {
         return Err(format!("behind Java: {report}"));
+    }
+    if !report.cuts.is_empty() {
+        seen.exceptions.push("Java left bytes of the torn tail behind its log, and we cut them (H26)");
     }
     let after = Ours::read(&store);
     let known = before.log.len();

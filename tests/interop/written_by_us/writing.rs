@@ -276,7 +276,7 @@ fn write_and_kill(seed: u64, cases: &[Case], parent: &Path) -> Vec<Written> {
 /// When the process may be killed as far as this folder goes: with all that is asked for, or in the middle.
 fn goal(case: &Case) -> u64 {
     let mut dice: Dice = case.dice("goal");
-    if case.is_large() { 10_001 } else { case.messages / 3 + dice.below(case.messages * 2 / 3) }
+    if case.is_large() { 10_500 } else { case.messages / 3 + dice.below(case.messages * 2 / 3) }
 }
 
 /// The script is the same each time: what the victim may have written is what it would write again, and somewhat more.
