@@ -198,6 +198,10 @@ impl DiskFile for MappedFile {
         Ok(())
     }
 
+    fn has_name(&self) -> bool {
+        self.file.has_name()
+    }
+
     fn make_ready(&self, offset: u64, len: u64) {
         // Without blocks nothing will be stored through the mapping. A kernel before 5.14 knows no such advice:
         // then the first store to each page pays for its fault, and nothing else changes.

@@ -162,6 +162,11 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     /// Allocates every block that the file lacks, as [`Reserve::Blocks`] does; the content stays. Before anything
     /// else writes to the file: where the file system cannot allocate, the content is written over itself.
     fn reserve(&self) -> io::Result<()>;
+    /// Whether the file still has a name. Without one, what is written and synced is gone with the last handle.
+    /// Default: yes, for disks that nobody else works on.
+    fn has_name(&self) -> bool {
+        true
+    }
     /// A hint: these pages are about to be written through the mapping. Costs what it takes to fault them in, and
     /// makes them dirty: a window of a few MiB, never a whole segment (speed 1b). What lies beyond the end is
     /// left out; nothing happens on a file whose blocks are not allocated.

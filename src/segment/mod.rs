@@ -118,6 +118,23 @@ impl Segment {
         self.file()?.view(self.inside(at), len).map_err(|e| self.io("reading", e))
     }
 
+    /// Whether what is written here can be found again. RocketMQ recovers before it asks for the lock (spec H4): a
+    /// broker that somebody starts on a folder in use removes every segment behind what it takes for the log's end.
+    pub(crate) fn has_name(&self) -> bool {
+        self.file.get().is_none_or(|file| file.has_name())
+    }
+
+    /// Errs if the file was removed under us: then a sync of it promises nothing.
+    pub(crate) fn need_name(&self) -> Result<()> {
+        match self.has_name() {
+            true => Ok(()),
+            false => {
+                let why = "another program has removed the file while the store had it open";
+                Err(self.io("syncing", std::io::Error::new(std::io::ErrorKind::NotFound, why)))
+            }
+        }
+    }
+
     pub(crate) fn sync(&self) -> Result<()> {
         self.file()?.sync().map_err(|e| self.io("syncing", e))
     }

@@ -29,6 +29,7 @@ mod queues;
 mod reopen;
 mod segments;
 mod space;
+mod underfoot;
 mod waiting;
 mod watched;
 mod world;

@@ -147,6 +147,10 @@ impl DiskFile for SimFile {
         inner.commit(self.call(OpKind::Reserve), Change::Reserve { id: self.id });
         Ok(())
     }
+
+    fn has_name(&self) -> bool {
+        self.disk.inner().state.files.get(&self.id).is_some_and(|file| file.named)
+    }
 }
 
 impl Drop for SimFile {
