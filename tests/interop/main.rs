@@ -25,6 +25,7 @@ mod messages;
 mod seen;
 mod smoke;
 mod written_by_java;
+mod written_by_us;
 
 #[path = "../support/dice.rs"]
 mod dice;

@@ -22,17 +22,12 @@ use turn::Examined;
 use writing::{VICTIM, Written, write_all};
 
 use crate::java::{Java, is_here, say};
+use crate::{first_seed, folders, number};
 
-const SEED: u64 = 1;
-const FOLDERS: u64 = 12;
 /// Folders that are written at once, and lie on the disk at once.
 const GROUP: usize = 24;
 /// Folders that Java has open at once: its shutdown sleeps for seconds.
 const SIDE_BY_SIDE: usize = 8;
-
-fn asked<T: std::str::FromStr>(name: &str) -> Option<T> {
-    std::env::var(name).ok()?.parse().ok()
-}
 
 /// What the killed process does, if this process is one.
 #[test]
@@ -48,11 +43,10 @@ fn rocketmq_reads_what_we_wrote_however_it_ended() {
         return;
     }
     let java = Java::start();
-    let seed = asked("SAWLOG_INTEROP_SEED").unwrap_or(SEED);
-    let folders = asked("SAWLOG_INTEROP_FOLDERS").unwrap_or(FOLDERS);
-    let numbers = match asked("SAWLOG_INTEROP_ONLY") {
+    let seed = first_seed();
+    let numbers = match number("SAWLOG_INTEROP_ONLY") {
         Some(number) => number..number + 1,
-        None => 0..folders,
+        None => 0..folders(),
     };
     let cases: Vec<_> = numbers.map(|number| Case::new(seed, number)).collect();
     let began = Instant::now();

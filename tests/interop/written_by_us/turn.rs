@@ -12,6 +12,7 @@ use super::held::{Held, Javas, hold_keys, hold_times, refused};
 use super::script::{DROPPED, QUEUES, topics};
 use super::torn::torn_entries;
 use super::writing::Written;
+use crate::copy_folder;
 use crate::java::{Java, JavaStore, message_json};
 
 /// What there was to see in a folder.
@@ -48,8 +49,13 @@ pub(crate) fn examine(java: &Java, written: &Written, scratch: &Path) -> Held<Ex
     if opened.abort != case.ending.is_unclean() {
         return Err("Java found an abort mark where none was due, or none where one was".into());
     }
-    if torn > 0 {
-        seen.exceptions.push("Java keeps queue entries that the power cut tore (H32)");
+    let ends_later = opened.end as u64 > ours.end && case.ending.is_raw_cut() && !case.java_checks_records;
+    if torn > 0 || ends_later {
+        seen.exceptions.push(if torn > 0 {
+            "Java keeps queue entries that the power cut tore (H32)"
+        } else {
+            "Java takes a torn record for whole, whose body alone it checks (H1)"
+        });
         the_log_alone(java, &ours)?;
         store.close().map_err(|e| e.to_string())?;
         take_back(written, &ours, &Added::new(), &mut seen)?;
@@ -198,16 +204,4 @@ fn go_on(case: &Case, root: &Path, store: Store, after: &Ours) -> Held {
         return Err("behind us the log is another".into());
     }
     store.close().map_err(|e| e.to_string())
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        match entry.file_type().unwrap().is_dir() {
-            true => copy_folder(&entry.path(), &target),
-            false => drop(std::fs::copy(entry.path(), target).unwrap()),
-        }
-    }
 }

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sawlog::clock::{HandClock, Timestamp};
+use sawlog::clock::{Clock, HandClock, SystemClock};
 use sawlog::disk::sim::{SimDisk, Survivors};
 use sawlog::{Message, Store};
 
@@ -138,7 +138,8 @@ fn closed(case: &Case, root: &Path) -> Written {
 
 /// Writes on a simulated disk, cuts the power there, and puts what the model leaves into real files.
 fn cut(case: &Case, root: &Path, model: Survivors) -> Written {
-    let (disk, clock) = (SimDisk::new(), Arc::new(HandClock::new(Timestamp(1_700_000_000_000))));
+    // Today, so that nothing has expired when it comes to real files.
+    let (disk, clock) = (SimDisk::new(), Arc::new(HandClock::new(SystemClock::new().now())));
     let options = case.options().disk(disk.clone()).clock(Arc::clone(&clock)).by_hand();
     let store = Store::open(ROOT, options).unwrap();
     let mut progress = Progress::new(case);
