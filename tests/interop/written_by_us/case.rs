@@ -4,11 +4,12 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use sawlog::Options;
 use sawlog::disk::sim::Survivors;
 use sawlog::flush::{AsyncFlush, SyncFlush};
 use sawlog::message::Checksum;
+use sawlog::{Message, Options};
 
+use super::script::Script;
 use crate::dice::Dice;
 use crate::java::Config;
 
@@ -115,9 +116,28 @@ pub(crate) struct Case {
     pub(crate) java_checks_records: bool,
 }
 
-/// The mean length of a record that [`Script`](super::script::Script) makes, about, and the longest one.
-const MEAN_RECORD_BYTES: u64 = 460;
-const MEAN_LARGE_RECORD_BYTES: u64 = 330;
+/// What the messages that are asked for take in the log, without blank records.
+fn log_bytes(case: &Case) -> u64 {
+    let mut script = Script::new(case);
+    let (mut messages, mut bytes) = (0, 0);
+    while messages < case.messages {
+        for message in script.step().messages() {
+            messages += 1;
+            bytes += record_bytes(case, message);
+        }
+    }
+    bytes
+}
+
+/// Spec 2.1 and 2.7.
+fn record_bytes(case: &Case, message: &Message) -> u64 {
+    let host = |is_v6: bool| if is_v6 { 12 } else { 0 };
+    let lengths = 91 + message.body.len() + message.topic.len() + message.properties.as_bytes().len();
+    let checksum = if case.checksum == Checksum::Record { 20 } else { 0 };
+    let version = usize::from(message.topic.encode_utf16().count() > 127);
+    let hosts = host(message.born_host.is_ipv6()) + host(case.store_host.is_ipv6());
+    (lengths + checksum + version + hosts) as u64
+}
 
 impl Case {
     pub(crate) fn new(seed: u64, number: u64) -> Case {
@@ -131,14 +151,9 @@ impl Case {
         let segments = if corner & 1 == 0 { 7 } else { 1 };
         let sync = (number / 2 + lap) & 1 == 0;
         let checksum = if (number / 4 + lap) & 1 == 0 { Checksum::Record } else { Checksum::Body };
-        let mean = if is_large { MEAN_LARGE_RECORD_BYTES } else { MEAN_RECORD_BYTES };
-        let total = messages * mean;
-        let segment_bytes = if segments == 1 { total * 2 } else { total * 2 / 13 };
-        // Long bodies must fit, and Java maps whole pages.
-        let segment_bytes = segment_bytes.next_multiple_of(4096).max(64 << 10);
         let v6 = dice.percent(30);
         let host = if v6 { "[2001:db8::10:11]:10911" } else { "192.0.2.77:10911" };
-        Case {
+        let mut case = Case {
             seed,
             number,
             ending,
@@ -146,7 +161,7 @@ impl Case {
             checksum,
             segments,
             messages,
-            segment_bytes,
+            segment_bytes: 0,
             queue_entries: if is_large { 100 } else { 4 + dice.below(40) as u32 },
             index_slots: 16 + dice.below(200) as u32,
             // RocketMQ names an index file by the millisecond; with files that it fills within one, it writes the
@@ -154,7 +169,12 @@ impl Case {
             index_entries: if is_large { 6_000 } else { 400 + dice.below(800) as u32 },
             store_host: host.parse().unwrap(),
             java_checks_records: checksum == Checksum::Record && dice.percent(60),
-        }
+        };
+        let total = log_bytes(&case);
+        // Six segments are full and the seventh half; long bodies must fit, and Java maps whole pages.
+        let segment_bytes = if segments == 1 { total * 3 / 2 } else { total * 2 / 13 };
+        case.segment_bytes = segment_bytes.next_multiple_of(4096).max(64 << 10);
+        case
     }
 
     pub(crate) fn is_large(&self) -> bool {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use sawlog::clock::Timestamp;
-use sawlog::{Message, Store};
+use sawlog::message::Checksum;
+use sawlog::{Error, Message, OnDamage, Store};
 
 use super::case::{Case, Ending};
 use super::facts::{Ours, is_of};
@@ -39,26 +40,28 @@ pub(crate) fn examine(java: &Java, written: &Written, scratch: &Path) -> Held<Ex
     }
     let store = Store::open(&copy, case.options()).map_err(|e| format!("our own copy: {e}"))?;
     let ours = Ours::read(&store);
-    as_promised(written, &ours)?;
+    let mut seen = Examined { messages: ours.log.len() as u64, ..Examined::default() };
+    as_promised(written, &ours, &mut seen)?;
 
     let torn = if case.ending.is_raw_cut() { torn_entries(root, &ours) } else { 0 };
-    let mut seen = Examined { messages: ours.log.len() as u64, ..Examined::default() };
     let name = case.number.to_string();
     let java = java.store(&name);
-    let opened = java.open(root, &case.java_config()).map_err(refused)?;
+    let opened = java.open(root, &case.java_config());
+    if torn > 0 {
+        let is_refused = opened.is_err();
+        store.close().map_err(|e| e.to_string())?;
+        torn_queues(java, is_refused, written, &ours, &mut seen)?;
+        return std::fs::remove_dir_all(scratch).map_err(|e| e.to_string()).map(|()| seen);
+    }
+    let opened = opened.map_err(refused)?;
     if opened.abort != case.ending.is_unclean() {
         return Err("Java found an abort mark where none was due, or none where one was".into());
     }
-    let ends_later = opened.end as u64 > ours.end && case.ending.is_raw_cut() && !case.java_checks_records;
-    if torn > 0 || ends_later {
-        seen.exceptions.push(if torn > 0 {
-            "Java keeps queue entries that the power cut tore (H32)"
-        } else {
-            "Java takes a torn record for whole, whose body alone it checks (H1)"
-        });
-        the_log_alone(java, &ours)?;
+    if opened.end as u64 > ours.end && case.ending.is_raw_cut() && !case.java_checks_records {
+        seen.exceptions.push("Java takes a torn record for whole, of which it checks the body alone (H1)");
         store.close().map_err(|e| e.to_string())?;
-        take_back(written, &ours, &Added::new(), &mut seen)?;
+        let behind = the_log_alone(java, &ours)?;
+        take_back(written, &ours, &behind, &mut seen)?;
         return std::fs::remove_dir_all(scratch).map_err(|e| e.to_string()).map(|()| seen);
     }
     let unqueued: Vec<_> = ours.log.iter().filter(|f| !f.is_queued()).map(|f| f.offset).collect();
@@ -72,33 +75,65 @@ pub(crate) fn examine(java: &Java, written: &Written, scratch: &Path) -> Held<Ex
     if !java.close().map_err(refused)? {
         return Err("Java's abort mark stayed behind its close".into());
     }
-    take_back(written, &ours, &added, &mut seen)?;
     seen.messages += added.len() as u64;
+    take_back(written, &ours, &Behind { clean: true, more: false, added }, &mut seen)?;
     std::fs::remove_dir_all(scratch).map_err(|e| e.to_string())?;
     Ok(seen)
 }
 
+/// Java believes torn queue entries (H32), and may not even start with them. All that it needs is in the log, which it
+/// reads right, and we put the store in order again.
+fn torn_queues(
+    java: JavaStore<'_>,
+    is_refused: bool,
+    written: &Written,
+    ours: &Ours,
+    seen: &mut Examined,
+) -> Held {
+    if !is_refused {
+        seen.exceptions.push("Java keeps queue entries that the power cut tore (H32)");
+        let behind = the_log_alone(java, ours)?;
+        return take_back(written, ours, &behind, seen);
+    }
+    seen.exceptions.push("Java does not start over queue entries that the power cut tore (H32)");
+    java.close().map_err(refused)?;
+    let Written { case, root, .. } = written;
+    let store = Store::open(root, case.options()).map_err(|e| format!("behind a refused Java: {e}"))?;
+    let report = store.recovery().clone();
+    let after = Ours::read(&store);
+    if report.cuts.iter().any(|cut| cut.damage) || after.log != ours.log || after.queues != ours.queues {
+        return Err(format!("behind a refused Java: {report}"));
+    }
+    go_on(case, root, store, &after)
+}
+
 /// Where queue entries are torn, the log is what can be held: every record, by its place.
-fn the_log_alone(java: JavaStore<'_>, ours: &Ours) -> Held {
+fn the_log_alone(java: JavaStore<'_>, ours: &Ours) -> Held<Behind> {
     let places: Vec<_> = ours.log.iter().map(|seen| seen.offset).collect();
     let found = java.look(&places).map_err(refused)?;
     let same = found.iter().zip(&ours.log).all(|(java, ours)| java.as_ref() == Some(ours));
     if !same || found.len() != places.len() {
         return Err("Java's log differs".into());
     }
-    java.close().map_err(refused).map(drop)
+    let clean = java.close().map_err(refused)?;
+    Ok(Behind { clean, more: true, added: Added::new() })
 }
 
 /// The log is a prefix of what was appended, and holds all that was promised.
-fn as_promised(written: &Written, ours: &Ours) -> Held {
+fn as_promised(written: &Written, ours: &Ours, examined: &mut Examined) -> Held {
     let Written { case, messages, promised, .. } = written;
     if ours.log.len() < *promised {
         return Err(format!("{promised} messages were promised, we read {}", ours.log.len()));
     }
     for (n, seen) in ours.log.iter().enumerate() {
-        if !messages.get(n).is_some_and(|message| is_of(seen, message)) {
+        if messages.get(n).is_some_and(|message| is_of(seen, message)) {
+            continue;
+        }
+        // With the body's checksum alone, nothing tells that the rest of an unsynced record is torn.
+        if n < *promised || case.checksum == Checksum::Record || case.ending.survivors().is_none() {
             return Err(format!("message {n} is not what was appended: {seen:?}, {:?}", messages.get(n)));
         }
+        examined.exceptions.push("a torn record is taken for whole, of which the body alone is checked (H1)");
     }
     let segments = ours.end / case.segment_bytes + 1;
     let is_whole = case.ending == Ending::Closed;
@@ -110,6 +145,15 @@ fn as_promised(written: &Written, ours: &Ours) -> Held {
 
 /// What Java added: the message, and the places it got in its queue and in the log.
 type Added = Vec<(Message, u64, u64)>;
+
+/// What Java has left.
+struct Behind {
+    /// Its abort mark is gone. It stays where dispatch could not follow the log to its end (H43).
+    clean: bool,
+    /// The log may hold torn records that Java takes for whole, behind those that we do.
+    more: bool,
+    added: Added,
+}
 
 /// Java goes on where we stopped: each queue's next number follows on our last one.
 fn put(java: JavaStore<'_>, case: &Case, ours: &Ours) -> Held<Added> {
@@ -146,21 +190,32 @@ fn put(java: JavaStore<'_>, case: &Case, ours: &Ours) -> Held<Added> {
 }
 
 /// We open what Java closed: all of before is there unchanged, and all that Java added; and we go on.
-fn take_back(written: &Written, before: &Ours, added: &Added, seen: &mut Examined) -> Held {
+fn take_back(written: &Written, before: &Ours, behind: &Behind, seen: &mut Examined) -> Held {
     let Written { case, root, .. } = written;
-    let store = Store::open(root, case.options()).map_err(|e| format!("behind Java: {e}"))?;
+    let added = &behind.added;
+    let store = match Store::open(root, case.options()) {
+        // What Java leaves behind its log's end it does not erase (H26). A whole record among it, where nobody says
+        // which of the two wrote it, could be the rest of a log with damage in it: the operator must look.
+        Err(Error::Corrupt(_)) if case.ending.is_raw_cut() => {
+            seen.exceptions
+                .push("Java left whole records behind its log, and we ask for OnDamage::FirstBroken (H26)");
+            Store::open(root, case.options().on_damage(OnDamage::FirstBroken))
+        }
+        opened => opened,
+    };
+    let store = store.map_err(|e| format!("behind Java: {e}"))?;
     let report = store.recovery().clone();
-    let stale =
-        report.cuts.iter().all(|cut| case.ending.is_raw_cut() && !cut.damage && cut.from == report.log_end);
-    if !report.foreign_writer || !report.clean_shutdown || !stale {
-        return Err(format!("behind Java: {report}"));
+    let stale = report.cuts.iter().all(|cut| case.ending.is_raw_cut() && cut.from == report.log_end);
+    if !report.foreign_writer || report.clean_shutdown != behind.clean || !stale {
+        return Err(format!("behind Java, {seen:?}: {report}"));
     }
-    if !report.cuts.is_empty() {
+    if report.cuts.iter().any(|cut| !cut.damage) {
         seen.exceptions.push("Java left bytes of the torn tail behind its log, and we cut them (H26)");
     }
     let after = Ours::read(&store);
     let known = before.log.len();
-    if after.log.len() != known + added.len() || after.log[..known] != before.log[..] {
+    let is_all = after.log.len() == known + added.len() || behind.more && after.log.len() >= known;
+    if !is_all || after.log[..known] != before.log[..] {
         let at = after.log.iter().zip(&before.log).position(|(a, b)| a != b);
         let (count, added) = (after.log.len(), added.len());
         return Err(format!(
