@@ -206,7 +206,8 @@ fn take_back(written: &Written, before: &Ours, behind: &Behind, seen: &mut Exami
     let store = store.map_err(|e| format!("behind Java: {e}"))?;
     let report = store.recovery().clone();
     let stale = report.cuts.iter().all(|cut| case.ending.is_raw_cut() && cut.from == report.log_end);
-    if !report.foreign_writer || report.clean_shutdown != behind.clean || !stale {
+    let clean = behind.clean && report.cuts.iter().all(|cut| !cut.damage);
+    if !report.foreign_writer || report.clean_shutdown != clean || !stale {
         return Err(format!("behind Java, {seen:?}: {report}"));
     }
     if report.cuts.iter().any(|cut| !cut.damage) {
