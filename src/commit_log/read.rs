@@ -36,6 +36,8 @@ pub struct Scan {
     segment: Option<Arc<Segment>>,
     chunk: Bytes,
     chunk_at: LogOffset,
+    /// Nobody looks at what it has shown once the store is closed: it may look at what no sync covers without a copy.
+    of_the_store: bool,
     ended: Option<Error>,
 }
 
@@ -113,7 +115,13 @@ impl CommitLog {
     /// Records from `from` on.
     pub(crate) fn scan(self: &Arc<Self>, from: LogOffset) -> Scan {
         let (log, chunk) = (Arc::clone(self), Bytes::new());
-        Scan { log, at: from, segment: None, chunk, chunk_at: from, ended: None }
+        Scan { log, at: from, segment: None, chunk, chunk_at: from, of_the_store: false, ended: None }
+    }
+
+    /// The same for a follower that ends before the folder's lock is given back: it copies nothing where the disk is
+    /// mapped.
+    pub(crate) fn follow(self: &Arc<Self>, from: LogOffset) -> Scan {
+        Scan { of_the_store: true, ..self.scan(from) }
     }
 }
 
@@ -159,7 +167,10 @@ impl Scan {
         // Nothing of a chunk of another segment lies behind this segment's base.
         if self.chunk_at < segment.base() || have < need.min(left) || have == 0 {
             let len = usize::try_from(left.min(CHUNK_BYTES.max(need))).unwrap_or(usize::MAX);
-            self.chunk = self.log.view(&segment, self.at, len)?;
+            self.chunk = match self.of_the_store {
+                true => segment.view(self.at, len)?,
+                false => self.log.view(&segment, self.at, len)?,
+            };
             self.chunk_at = self.at;
         }
         self.segment = Some(segment);

@@ -167,9 +167,11 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     fn has_name(&self) -> bool {
         true
     }
-    /// A hint: these pages are about to be written through the mapping. Costs what it takes to fault them in, and
-    /// makes them dirty: a window of a few MiB, never a whole segment (speed 1b). What lies beyond the end is
-    /// left out; nothing happens on a file whose blocks are not allocated.
+    /// A hint: these bytes are about to be stored through the mapping, for the first time. They may be overwritten
+    /// with zeros by it: nobody else may write them while it runs, and nothing may stand there that is still wanted.
+    /// Costs what it takes to make the pages and to fault them in, and makes them dirty: a window of a few MiB, never
+    /// a whole segment (speed 1b). What lies beyond the end is left out; nothing happens on a file whose blocks are
+    /// not allocated.
     fn make_ready(&self, offset: u64, len: u64) {
         let _ = (offset, len);
     }

@@ -238,7 +238,7 @@ impl SegmentList {
                 segment.sync()?;
                 at = to;
             }
-            *segment.zeroed.lock() = self.segment_bytes;
+            drop(segment.raise_zeroed(self.segment_bytes));
         }
         segment.sync()?;
         self.disk.rename(&made, &path).map_err(|e| Error::io("renaming in", &path, e))?;

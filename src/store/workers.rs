@@ -15,7 +15,6 @@ use crate::commit_log::CommitLog;
 use crate::dispatch::Dispatcher;
 use crate::error::Result;
 use crate::flush::{FlushPolicy, GroupCommit};
-use crate::segment::Care;
 use crate::store::keeper::Keeper;
 use crate::store::recorder::{MOST_PENDING_BYTES, Recorder};
 use crate::worker::{Bell, Next, Step, Worker};
@@ -50,10 +49,6 @@ pub(super) fn janitor(log: &Arc<CommitLog>) -> Step {
         if std::mem::replace(&mut syncs, log.syncs()) != log.syncs() {
             pace_bytes = tail.since(synced_at);
             synced_at = tail;
-            if care == Care::Pages {
-                // A sync has protected what was faulted in ahead: fault it in again.
-                ready = tail;
-            }
         }
         if log.failure().is_none() {
             // What cannot be made ready is paid for when it is needed, and its failure told to who needs it.

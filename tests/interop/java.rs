@@ -20,7 +20,7 @@ use crate::seen::{Seen, SeenQueue};
 /// What RocketMQ's own start script gives to the JVM, as far as the store needs it, and what keeps many stores small.
 const FLAGS: [&str; 6] = [
     "--add-opens=java.base/java.nio=ALL-UNNAMED",
-    "--add-exports=java.base/jdk.internal.ref=ALL-UNNAMED",
+    "--add-opens=java.base/jdk.internal.ref=ALL-UNNAMED",
     "--add-exports=java.base/sun.nio.ch=ALL-UNNAMED",
     "-Xmx1g",
     "-XX:+UseSerialGC",

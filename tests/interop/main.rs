@@ -24,6 +24,8 @@ mod locks;
 mod messages;
 mod seen;
 mod smoke;
+mod turns;
+mod writing;
 mod written_by_java;
 mod written_by_us;
 

@@ -136,6 +136,21 @@ impl DiskFile for SimFile {
         Ok(out.into())
     }
 
+    /// Zeroes, as the mapped disk does, so that whoever makes ready what was written already is found out; where there
+    /// are only zeros nothing happens. A hint cannot fail: no fault is met.
+    fn make_ready(&self, offset: u64, len: u64) {
+        let mut inner = self.disk.inner();
+        let len = usize::try_from(len.min(self.len.saturating_sub(offset))).unwrap_or(0);
+        let Ok(file) = self.file(&inner) else { return };
+        let mut content = vec![0; len];
+        file.cached.read(offset, &mut content);
+        let has_blocks = file.blocks && self.need_write_access().is_ok();
+        if has_blocks && content.iter().any(|byte| *byte != 0) {
+            let change = Change::Write { id: self.id, offset, bytes: vec![0; len].into() };
+            inner.commit(self.call(OpKind::Write), change);
+        }
+    }
+
     fn reserve(&self) -> io::Result<()> {
         let mut inner = self.disk.enter(OpKind::Reserve, &self.path, None)?;
         self.need_write_access()?;

@@ -8,6 +8,8 @@ import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /**
  * Drives RocketMQ's own store for the tests in tests/interop: one JSON object a line on standard input, one a line on
@@ -62,8 +64,8 @@ public final class Driver {
         } catch (Throwable refused) {
             answer = new JSONObject();
             answer.put("error", String.valueOf(refused));
-            StackTraceElement[] stack = refused.getStackTrace();
-            answer.put("where", stack.length == 0 ? "" : String.valueOf(stack[0]));
+            answer.put("where", Stream.of(refused.getStackTrace()).limit(8).map(String::valueOf)
+                .collect(Collectors.joining(", ")));
             answer.put("abort", store.abortWasThere());
         }
         answer.put("id", command.get("id"));

@@ -80,11 +80,14 @@ final class OneStore {
         BrokerConfig broker = new BrokerConfig();
         set(broker, command.getJSONObject("broker"));
         abortWasThere = Files.exists(dir.resolve("abort"));
-        store = new DefaultMessageStore(config, STATS, null, broker, new ConcurrentHashMap<>());
-        if (!store.load()) {
-            throw new IllegalStateException("load answered false");
+        // A broker has one store; what two of them share at their beginning is not made for two threads.
+        synchronized (OneStore.class) {
+            store = new DefaultMessageStore(config, STATS, null, broker, new ConcurrentHashMap<>());
+            if (!store.load()) {
+                throw new IllegalStateException("load answered false");
+            }
+            store.start();
         }
-        store.start();
         JSONObject answer = log();
         answer.put("abort", abortWasThere);
         return answer;
