@@ -27,6 +27,7 @@ mod smoke;
 mod turns;
 mod writing;
 mod written_by_java;
+mod written_by_us;
 
 #[path = "../support/dice.rs"]
 mod dice;
