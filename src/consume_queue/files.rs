@@ -51,6 +51,11 @@ impl Opened {
         self.file.read_at(offset, out).map_err(|e| Error::io("reading", &self.path, e))
     }
 
+    /// Where, at or behind `offset`, something may stand that is not zero.
+    pub(super) fn next_data(&self, offset: u64) -> Result<Option<u64>> {
+        self.file.next_data(offset).map_err(|e| Error::io("looking for data in", &self.path, e))
+    }
+
     pub(super) fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
         self.file.write_at(offset, bytes).map_err(|e| Error::io("writing", &self.path, e))
     }

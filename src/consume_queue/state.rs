@@ -34,6 +34,8 @@ pub(super) struct State {
     patches: BTreeMap<u64, [u8; 20]>,
     /// Behind the newest record put since the queue was opened.
     pub(super) newest: LogOffset,
+    /// Where what stands in files ended before the queue was derived anew; 0 if it was not.
+    pub(super) stood_to: u64,
     least: Option<Least>,
     edge: Option<Edge>,
     /// Counts what may lower a minimum: replacements, and new beginnings.

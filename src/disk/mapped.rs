@@ -198,6 +198,10 @@ impl DiskFile for MappedFile {
         Some(map)
     }
 
+    fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
+        self.file.next_data(offset)
+    }
+
     fn reserve(&self) -> io::Result<()> {
         self.file.reserve()?;
         self.allocated.store(true, Ordering::Release);

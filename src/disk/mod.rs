@@ -166,6 +166,11 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     fn held_by_views(&self) -> Option<Weak<dyn Any + Send + Sync>> {
         None
     }
+    /// Where, at or behind `offset`, the next bytes may stand that are not zeros; `None` if there are none. What was never
+    /// written in a sparse file need not be read to be known for zeros. Provided: every byte may be.
+    fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
+        Ok((offset < self.len()).then_some(offset))
+    }
     /// Allocates every block that the file lacks, as [`Reserve::Blocks`] does; the content stays. Before anything
     /// else writes to the file: where the file system cannot allocate, the content is written over itself.
     fn reserve(&self) -> io::Result<()>;

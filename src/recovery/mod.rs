@@ -67,7 +67,8 @@ pub struct RecoveryReport {
     pub misnumbered: u64,
     /// Files that stood among queues or index files and are none of theirs, and where they are kept.
     pub set_aside: Vec<PathBuf>,
-    /// Queues whose next offset is lower than one that was known before: a consumer position may point past it.
+    /// Queues whose next offset is lower than one that was known before, or than where a broker's queue files ended: a
+    /// consumer position may point past it.
     pub queues_moved_back: Vec<MovedBack>,
     /// Damage in our own small files that could be done without.
     pub side_damage: Vec<Corruption>,

@@ -7,7 +7,7 @@ use sawlog::disk::OsDisk;
 use sawlog::disk::sim::SimDisk;
 use sawlog::flush::{AsyncFlush, SyncFlush};
 use sawlog::message::Transaction;
-use sawlog::{DelayLevels, Message, Options, QueueOffset, Record, Retention, Store};
+use sawlog::{DelayLevels, Message, MovedBack, Options, QueueOffset, Record, Retention, Store};
 use serde_json::Value;
 
 use crate::world::*;
@@ -72,11 +72,35 @@ fn every_java_store_opens_and_reads_as_java_reads_it() {
         let report = store.recovery();
         assert!(report.foreign_writer, "{name}");
         assert_eq!(report.clean_shutdown, clean, "{name}");
+        assert_eq!(report.queues_moved_back, [], "{name}");
         assert_eq!(report.records as usize, count, "{name}: a foreign log is looked at as a whole");
         let rows: Vec<_> = all(&store).iter().map(row).collect();
         assert_eq!(rows.len(), count);
         assert_eq!(rows, expected(name), "{name}");
         assert_eq!(store.marks().first.0, rows[0].0 / SEGMENT * SEGMENT, "{name}");
+    }
+}
+
+/// A power cut under a broker's ASYNC_FLUSH: its queue files reached the disk, the log's last record did not. A consumer
+/// may stand behind the message that is gone (promises rule 13).
+#[test]
+fn a_queue_file_that_goes_further_than_the_log_is_reported() {
+    for (name, count, _) in STORES {
+        let world = taken_over(name);
+        let (at, topic, queue_id, ordinal) = expected(name).pop().unwrap();
+        let base = at / SEGMENT * SEGMENT;
+        let zeros = vec![0; usize::try_from(base + SEGMENT - at).unwrap()];
+        world.disk.overwrite(format!("/store/commitlog/{base:020}"), at - base, &zeros).unwrap();
+        let store = open(&world.disk, true);
+        let report = store.recovery();
+        assert_eq!((report.log_end.0, report.records as usize), (at, count - 1), "{name}");
+        let (was, is) = (QueueOffset(ordinal + 1), QueueOffset(ordinal));
+        let moved = MovedBack { topic: topic.clone(), queue_id, was, is };
+        assert_eq!(report.queues_moved_back, [moved], "{name}");
+        assert!(report.to_string().contains(&format!("queue {topic}/{queue_id} ended at {was}")), "{report}");
+        assert_eq!(store.queue(&topic, queue_id).max(), is, "{name}");
+        store.close().unwrap();
+        assert_eq!(open(&world.disk, true).recovery().queues_moved_back, [], "{name}: it is told once");
     }
 }
 

@@ -11,6 +11,7 @@ use crate::disk::{Access, BootId, Description, Disk, DiskFile, Entry, Lock, Rese
 use crate::sync::Mutex;
 
 type Deed = Box<dyn FnOnce() + Send>;
+type Repeated = Arc<dyn Fn() + Send + Sync>;
 
 /// The simulated disk, and what is going to happen.
 #[derive(Clone)]
@@ -18,6 +19,8 @@ pub(super) struct Meddler {
     disk: SimDisk,
     /// So many opens and reads are left before it happens.
     planned: Arc<Mutex<Option<(u64, Deed)>>>,
+    /// What happens before each removal of a file.
+    at_removal: Arc<Mutex<Option<Repeated>>>,
 }
 
 impl fmt::Debug for Meddler {
@@ -28,7 +31,12 @@ impl fmt::Debug for Meddler {
 
 impl Meddler {
     pub(super) fn new(disk: &SimDisk) -> Meddler {
-        Meddler { disk: disk.clone(), planned: Arc::default() }
+        Meddler { disk: disk.clone(), planned: Arc::default(), at_removal: Arc::default() }
+    }
+
+    /// The deed comes before each removal of a file from now on.
+    pub(super) fn at_removal(&self, deed: impl Fn() + Send + Sync + 'static) {
+        *self.at_removal.lock() = Some(Arc::new(deed));
     }
 
     /// The deed comes before the `nth` open or read from now on, counted from 0, in the thread of whoever calls.
@@ -79,6 +87,10 @@ impl Disk for Meddler {
         self.disk.replace(from, to)
     }
     fn remove(&self, path: &Path) -> io::Result<()> {
+        let deed = self.at_removal.lock().clone();
+        if let Some(deed) = deed {
+            deed();
+        }
         self.disk.remove(path)
     }
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {

@@ -2,6 +2,8 @@
 //! cut short.
 
 use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::channel;
 
 use super::meddler::Meddler;
 use super::*;
@@ -344,7 +346,8 @@ fn a_queue_whose_records_have_all_gone_goes_on_with_its_numbers() {
     let check = |store: &Store| {
         let old = store.queue("old", 5);
         assert_eq!((old.min().unwrap().0, old.max().0), (1, 1));
-        assert!(is_told(&old.record_at(QueueOffset(0)).unwrap_err(), &(1..=0), 0));
+        let error = old.record_at(QueueOffset(0)).unwrap_err();
+        assert!(matches!(error, Error::OutOfRange { asked: 0, first: 1, next: 1 }), "{error}");
         let batch = old.fetch(&Fetch::from(QueueOffset(0))).unwrap();
         assert_eq!((batch.status, batch.next.0), (Status::BeforeStart, 1));
         assert_eq!(old.offset_at_time(Timestamp(0), First).unwrap().0, 1);
@@ -355,4 +358,68 @@ fn a_queue_whose_records_have_all_gone_goes_on_with_its_numbers() {
     check(&store);
     assert_eq!(store.append(&Message::new("old", "more").queue(5)).unwrap().queue_offset().0, 1);
     store.close().unwrap();
+}
+
+#[test]
+fn nobody_waits_while_files_are_removed() {
+    let disk = filled();
+    let meddler = Meddler::new(&disk);
+    let store = open_over(meddler.clone());
+    for segment in store.inner.log.segments().forget_before(new_first(&store)) {
+        disk.remove(segment.path()).unwrap();
+    }
+    let (other, removals) = (store.clone(), Arc::new(AtomicU64::new(0)));
+    let counted = Arc::clone(&removals);
+    meddler.at_removal(move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        let (store, (done, told)) = (other.clone(), channel());
+        // Another thread: whoever holds a lock here would wait for it.
+        std::thread::spawn(move || {
+            let ack = store.append(&Message::new("t", "meanwhile").key("k")).unwrap();
+            while store.inner.sources.dispatcher.step().unwrap() {}
+            let queue = store.queue("t", 0);
+            let read = queue.read_from(queue.min().unwrap()).map(Result::unwrap).last().unwrap();
+            assert_eq!(read.queue_offset, ack.queue_offset());
+            assert_eq!(store.find("t", "k").next().unwrap().unwrap().queue_offset, ack.queue_offset());
+            let _ = store.queue("new", 7).wait(QueueOffset(0)).is_here();
+            done.send(()).unwrap();
+        });
+        told.recv_timeout(std::time::Duration::from_secs(60)).expect("somebody waits for a removal");
+    });
+    store.inner.recorder.retire(&store.inner.log).unwrap();
+    assert!(removals.load(Ordering::Relaxed) > 5);
+}
+
+#[test]
+fn a_dropped_topic_is_forgotten_when_nothing_is_left_of_it() {
+    let (disk, clock) = (SimDisk::new(), Arc::new(HandClock::new(Timestamp(START_MS))));
+    let store = open(&disk, &clock);
+    let fill = |topic: &str| {
+        for _ in 0..50 {
+            store.append(&Message::new(topic, vec![b'x'; 1_500]).key("k")).unwrap().forget();
+        }
+        while store.step() {}
+    };
+    fill("old");
+    store.drop_topic("old").unwrap();
+    fill("t");
+    store.drop_topic("t").unwrap();
+    fill("u");
+    let dropped = || store.inner.recorder.dispatcher().derived().dropped().into_keys().collect::<Vec<_>>();
+    assert_eq!(dropped(), [b"old".to_vec(), b"t".to_vec()]);
+    let first = LogOffset(SEGMENT);
+    for (first, left) in [(first, 2), (LogOffset(2 * SEGMENT), 1)] {
+        for segment in store.inner.log.segments().forget_before(first) {
+            disk.remove(segment.path()).unwrap();
+        }
+        store.inner.recorder.retire(&store.inner.log).unwrap();
+        assert_eq!(dropped().len(), left);
+        assert_eq!(store.find("t", "k").count(), 0);
+        assert_eq!(store.queue("t", 0).max(), QueueOffset(50));
+    }
+    store.close().unwrap();
+    let store = open(&disk, &clock);
+    assert!(!store.recovery().rebuilt);
+    assert_eq!(store.queue("old", 0).max(), QueueOffset(50));
+    assert_eq!(store.append(&Message::new("old", "more")).unwrap().queue_offset(), QueueOffset(50));
 }
