@@ -15,6 +15,7 @@ mod layout;
 pub mod message;
 mod offset;
 mod recovery;
+mod retention;
 mod segment;
 mod store;
 mod sync;
@@ -26,7 +27,8 @@ pub use error::{Corruption, Damage, Error, Level, Result};
 pub use message::{Message, Record};
 pub use offset::{LogOffset, Position, QueueOffset};
 pub use recovery::{Cut, MovedBack, OnDamage, RecoveryProgress, RecoveryReport};
+pub use retention::{Retention, Why};
 pub use store::{
     Ack, Batch, Bound, Fetch, Filter, Find, Marks, News, Options, Queue, RawBatch, Records, Status, Store,
-    Stored,
+    Stored, Swept,
 };

@@ -21,7 +21,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use sawlog::flush::{AsyncFlush, SyncFlush};
-use sawlog::{Message, Options, Store};
+use sawlog::{Message, Options, Retention, Store};
 
 const VICTIM: &str = "SAWLOG_KILL_VICTIM";
 /// What the parent reads before the victim's first acknowledgement: the harness talks, too.
@@ -30,7 +30,7 @@ const THREADS: u64 = 3;
 const KILLS: u64 = 10;
 
 fn options(sync: bool) -> Options {
-    let options = Options::new().segment_bytes(1 << 20);
+    let options = Options::new().segment_bytes(1 << 20).retention(Retention::keep_all().refuse_above(None));
     if sync { options.flush(SyncFlush) } else { options.flush(AsyncFlush::default()) }
 }
 

@@ -43,6 +43,11 @@ impl<'l> Walk<'l> {
         Walk { segments, at: from, segment: None, buffer: Vec::new(), buffered_at: from }
     }
 
+    /// Where the walk stands.
+    pub(crate) fn place(&self) -> LogOffset {
+        self.at
+    }
+
     /// Goes on somewhere else.
     pub(crate) fn jump(&mut self, to: LogOffset) {
         self.at = to;

@@ -262,7 +262,8 @@ impl QueueTable {
     /// Makes durable all that was written so far, and the names of new files.
     ///
     /// # Errors
-    /// [`Error::Io`]. A failed sync of a file is final: every later write or sync answers it again (promises rule 1).
+    /// [`Error::Failed`] if the sync of a file failed: final, for every later write and sync too (promises rule 1).
+    /// [`Error::Io`] if that of a folder did: call again.
     pub(crate) fn sync(&self) -> Result<()> {
         let _recorder = self.recorder.lock();
         self.shared.files.sync()

@@ -14,10 +14,11 @@
 //! A dying device answers a mapped read with a signal: that is what [`OsDisk`] is for.
 #![expect(unsafe_code, reason = "a mapping is read as a slice and written by pointer; the rules stand above")]
 
+use std::any::Any;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::{fmt, ptr, slice};
 
 use bytes::Bytes;
@@ -190,6 +191,15 @@ impl DiskFile for MappedFile {
             return Ok(Bytes::new());
         }
         Ok(Bytes::from_owner(View { map: Arc::clone(self.map()?), at: in_memory(offset)?, len }))
+    }
+
+    fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
+        self.file.next_data(offset)
+    }
+
+    fn held_by_views(&self) -> Option<Weak<dyn Any + Send + Sync>> {
+        let map: Weak<MmapRaw> = Arc::downgrade(self.map.get()?);
+        Some(map)
     }
 
     fn reserve(&self) -> io::Result<()> {

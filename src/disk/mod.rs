@@ -13,9 +13,11 @@ mod lock;
 mod mapped;
 mod os;
 
+use std::any::Any;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Weak;
 
 use bytes::Bytes;
 
@@ -60,7 +62,7 @@ pub struct Entry {
 /// Room on a file system, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Space {
-    /// All there is.
+    /// What is in use, and what this process may still use. What is kept back for others is no part of it (spec 10.2).
     pub total: u64,
     /// What this process may still use.
     pub free: u64,
@@ -158,6 +160,16 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
         let mut out = vec![0; len];
         self.read_at(offset, &mut out)?;
         Ok(out.into())
+    }
+    /// Where, at or behind `offset`, the next bytes may stand that are not zeros; `None` if there are none. What was never
+    /// written in a sparse file need not be read to be known for zeros. Provided: every byte may be.
+    fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
+        Ok((offset < self.len()).then_some(offset))
+    }
+    /// What views of this file hold alive, where they are no copies: as long as it lives, so does the room that a
+    /// removed file takes. `None` if no view was ever taken, or if views are copies.
+    fn held_by_views(&self) -> Option<Weak<dyn Any + Send + Sync>> {
+        None
     }
     /// Allocates every block that the file lacks, as [`Reserve::Blocks`] does; the content stays. Before anything
     /// else writes to the file: where the file system cannot allocate, the content is written over itself.

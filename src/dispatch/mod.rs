@@ -105,6 +105,11 @@ impl Derived {
         self.dropped.write().insert(topic.as_bytes().to_vec(), until);
     }
 
+    /// Forgets the drops behind which nothing is left: `log_first` is the first byte that the log has.
+    pub(crate) fn prune_dropped(&self, log_first: LogOffset) {
+        self.dropped.write().retain(|_, until| *until > log_first);
+    }
+
     pub(crate) fn dropped(&self) -> BTreeMap<Vec<u8>, LogOffset> {
         self.dropped.read().clone()
     }

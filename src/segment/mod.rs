@@ -5,12 +5,14 @@
 mod list;
 mod prepare;
 
+use std::any::Any;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
 
+use crate::clock::Timestamp;
 use crate::disk::{Access, Disk, DiskFile};
 use crate::error::{Error, Result};
 use crate::offset::LogOffset;
@@ -39,6 +41,8 @@ pub(crate) struct Segment {
     /// Opened when first needed: sealed segments that nobody reads cost no descriptor. Once open it stays open, so
     /// that a sync sees every error of the writes before it (promises rule 11).
     file: OnceLock<Box<dyn DiskFile>>,
+    /// No record in it was stored later: remembered when the log goes on in the next one, or learned by looking.
+    newest: OnceLock<Timestamp>,
     /// Up to where, in bytes from the base, zeros are written ahead of the tail, or never will be because the tail is
     /// there: zeroing takes one step under this lock and goes on from here, whoever writes first raises it.
     zeroed: Mutex<u64>,
@@ -50,7 +54,8 @@ impl Segment {
     /// A segment over a file that is opened when first needed.
     fn lazy(disk: &Arc<dyn Disk>, path: PathBuf, base: LogOffset, len: u64, access: Access) -> Segment {
         let (disk, file, zeroed) = (Arc::clone(disk), OnceLock::new(), Mutex::new(0));
-        Segment { base, len, path, disk, access, file, zeroed, zeroed_seen: AtomicU64::new(0) }
+        let (newest, zeroed_seen) = (OnceLock::new(), AtomicU64::new(0));
+        Segment { base, len, path, disk, access, file, newest, zeroed, zeroed_seen }
     }
 
     pub(crate) fn base(&self) -> LogOffset {
@@ -92,6 +97,27 @@ impl Segment {
 
     fn io(&self, doing: &'static str, error: std::io::Error) -> Error {
         Error::io(doing, &self.path, error)
+    }
+
+    /// No record in it was stored later than this, if that is known.
+    pub(crate) fn newest(&self) -> Option<Timestamp> {
+        self.newest.get().copied()
+    }
+
+    /// Nothing more is written into it, and no record in it was stored later. The first word counts.
+    pub(crate) fn set_newest(&self, newest: Timestamp) {
+        let _ = self.newest.set(newest);
+    }
+
+    /// What keeps the room of this segment taken after its file was removed. If somebody holds the segment beside the
+    /// caller, its file is opened and mapped now: once the name is gone nobody could.
+    pub(crate) fn hold(self: &Arc<Self>) -> Held {
+        if Arc::strong_count(self) > 1 {
+            // What cannot be read now could not be read by its holder either, who is told then.
+            let _ = self.view(self.base, 1);
+        }
+        let views = self.file.get().and_then(|file| file.held_by_views());
+        Held { segment: Arc::downgrade(self), views, bytes: self.len }
     }
 
     /// Allocates every block the file lacks, so that a full disk is an error now and no signal later.
@@ -178,6 +204,22 @@ impl Segment {
             at += step as u64;
         }
         Ok(())
+    }
+}
+
+/// A segment whose file was removed, and who may still hold it.
+#[derive(Debug)]
+pub(crate) struct Held {
+    segment: Weak<Segment>,
+    views: Option<Weak<dyn Any + Send + Sync>>,
+    bytes: u64,
+}
+
+impl Held {
+    /// Bytes that the file still takes: all of them as long as anybody reads it.
+    pub(crate) fn bytes(&self) -> u64 {
+        let is_viewed = self.views.as_ref().is_some_and(|views| views.strong_count() > 0);
+        if is_viewed || self.segment.strong_count() > 0 { self.bytes } else { 0 }
     }
 }
 

@@ -198,8 +198,8 @@ impl SimDisk {
         self.inner().revert_seed = seed;
     }
 
-    /// Limits the room for file content to so many bytes; allocation is in pages of 4 KiB. Folders and names take
-    /// none. Disks made by a power cut or a kill have the same limit. Less than is in use means: nothing free.
+    /// Limits the room for file content to so many bytes; allocation is in pages of 4 KiB. A removed file takes
+    /// its room as long as a handle of it is open; folders and names take none. It may be changed at any time. Disks made by a power cut or a kill have the same limit. Less than is in use means: nothing free.
     pub fn capacity_bytes(&self, bytes: u64) {
         self.inner().state.capacity_bytes = Some(bytes);
     }

@@ -2,7 +2,9 @@
 //! make, such as entries that lie, blanks, and marks that fail, is made here.
 
 mod keys;
+mod meddler;
 mod order;
+mod overtaken;
 mod pull;
 mod waiting;
 
