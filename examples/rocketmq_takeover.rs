@@ -13,13 +13,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use sawlog::flush::SyncFlush;
-use sawlog::{LogOffset, Message, Options, QueueOffset, Store};
+use sawlog::{LogOffset, Message, Options, QueueOffset, Retention, Store};
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
 /// As the broker is configured: what no file says. The rest is read from the files.
 fn options(of_fixture: bool) -> Options {
-    let options = Options::new().flush(SyncFlush);
+    // Nothing goes before it was looked at: records that were stored long ago would expire at once.
+    let options = Options::new().flush(SyncFlush).retention(Retention::keep_all());
     // `maxHashSlotNum` and `maxIndexNum`. A real broker has RocketMQ's defaults, which are ours.
     if of_fixture { options.index_slots(100).index_entries(1000) } else { options }
 }

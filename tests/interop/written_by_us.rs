@@ -25,9 +25,9 @@ use crate::java::{Java, is_here, say};
 use crate::{first_seed, folders, number};
 
 /// Folders that are written at once, and lie on the disk at once.
-const GROUP: usize = 24;
+const GROUP: usize = 48;
 /// Folders that Java has open at once: its shutdown sleeps for seconds.
-const SIDE_BY_SIDE: usize = 8;
+const SIDE_BY_SIDE: usize = 16;
 
 /// What the killed process does, if this process is one.
 #[test]

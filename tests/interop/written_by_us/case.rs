@@ -7,7 +7,7 @@ use std::path::Path;
 use sawlog::disk::sim::Survivors;
 use sawlog::flush::{AsyncFlush, SyncFlush};
 use sawlog::message::Checksum;
-use sawlog::{Message, Options};
+use sawlog::{Message, Options, Retention};
 
 use super::script::Script;
 use crate::dice::Dice;
@@ -196,6 +196,8 @@ impl Case {
             .index_entries(self.index_entries)
             .max_message_bytes(56 << 10)
             .store_host(self.store_host)
+            // The machine's disk may be as full as it likes.
+            .retention(Retention::keep_all().refuse_above(None))
             .checksum(self.checksum);
         if self.sync { options.flush(SyncFlush) } else { options.flush(AsyncFlush::default()) }
     }
