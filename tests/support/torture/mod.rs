@@ -6,6 +6,7 @@
 mod bits;
 mod bound;
 mod faults;
+mod limits;
 mod minimise;
 mod pages;
 mod power;
@@ -81,7 +82,8 @@ impl Bar {
 
 /// All that is there, in the order in which it is swept.
 pub(crate) fn bars() -> Vec<Bar> {
-    [power::bars(), bound::bars(), faults::bars(), bits::bars(), pages::bars(), space::bars()].concat()
+    [power::bars(), bound::bars(), faults::bars(), bits::bars(), pages::bars(), space::bars(), limits::bars()]
+        .concat()
 }
 
 /// A promise that was not kept.
@@ -156,24 +158,24 @@ impl Job<'_> {
         self.judge(what, judge);
     }
 
-    /// Judges the next case, which is an image. Should it be a violation, says what of it must survive for that:
-    /// `bare` is the same image with nothing kept that could be lost.
+    /// Judges the next case, which is an image. `make` is told with which survivors; should it be a violation, the
+    /// same image with nothing kept that could be lost says which extents must survive for that.
     fn image(
         &self,
         what: &str,
-        make: impl FnOnce(&mut Dice) -> (SimDisk, SimDisk),
+        model: Survivors,
+        make: impl Fn(u64, Survivors) -> SimDisk,
         judge: impl Fn(&SimDisk, &mut Dice) -> Verdict,
     ) {
         self.judge(what, |dice| {
-            let (image, bare) = make(dice);
-            let kept = image.power_cut(0, Survivors::Everything);
-            let judged = |disk: &SimDisk, mut dice: Dice| {
-                let verdict = catch_unwind(AssertUnwindSafe(|| judge(disk, &mut dice)));
+            let (seed, dice) = (dice.draw(), dice.clone());
+            let judged = |disk: &SimDisk| {
+                let verdict = catch_unwind(AssertUnwindSafe(|| judge(disk, &mut dice.clone())));
                 verdict.unwrap_or_else(|_| Err("panicked, see above".into()))
             };
-            let dice = dice.clone();
-            let Err(why) = judged(&image, dice.clone()) else { return Ok(()) };
-            let extents = minimise::least_extents(&kept, &bare, |disk| judged(disk, dice.clone()).is_err());
+            let Err(why) = judged(&make(seed, model)) else { return Ok(()) };
+            let (image, bare) = (make(seed, model), make(seed, Survivors::Nothing));
+            let extents = minimise::least_extents(&image, &bare, |disk| judged(disk).is_err());
             Err(format!("{why}\n{extents}"))
         });
     }

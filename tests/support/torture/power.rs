@@ -44,11 +44,10 @@ pub(super) fn bars() -> Vec<Bar> {
     ]
 }
 
-/// What a cut in this model leaves, and what it leaves at least.
-fn cut(replay: &Replay, seed: u64, model: Survivors, within: bool) -> (SimDisk, SimDisk) {
+fn cut(replay: &Replay, seed: u64, model: Survivors, within: bool) -> SimDisk {
     match within {
-        false => (replay.power_cut(seed, model), replay.power_cut(seed, Survivors::Nothing)),
-        true => (replay.power_cut_within(seed, model), replay.power_cut_within(seed, Survivors::Nothing)),
+        false => replay.power_cut(seed, model),
+        true => replay.power_cut_within(seed, model),
     }
 }
 
@@ -65,7 +64,8 @@ fn everywhere(job: &Job<'_>) {
                 let promised = work.log.promised(flushed, operation);
                 job.image(
                     &what,
-                    |dice| cut(&replay, dice.draw(), model, within),
+                    model,
+                    |seed, model| cut(&replay, seed, model, within),
                     |disk, dice| {
                         job.met(format!("{model:?}"), 1);
                         examine(disk, &work.log, promised, dice.draw()).map(drop)
@@ -217,7 +217,7 @@ fn seldom(job: &Job<'_>) {
     let mut disk = SimDisk::recording();
     let (mut log, mut range) = act(operation, &disk, &mut dice);
     log.read_bytes(&disk, log.end());
-    let mut from_the_first = 0;
+    let mut is_before_all = false;
     if let Seldom::TailCut = operation {
         // A torn record at the end, then the recovery that cuts it.
         let last = log.taken.pop().unwrap().position;
@@ -231,7 +231,7 @@ fn seldom(job: &Job<'_>) {
         drop(opened.unwrap());
         log.bytes.truncate(log.end().0 as usize);
         range = 0..disk.recorded();
-        from_the_first = usize::MAX;
+        is_before_all = true;
     }
     let mut replay = disk.replay();
     for at in range.start..=range.end {
@@ -239,11 +239,13 @@ fn seldom(job: &Job<'_>) {
         for model in Survivors::ALL {
             for within in [false, true] {
                 let what = format!("{operation:?} cut at {at} of {range:?} (within: {within}), {model:?}");
-                let by = if from_the_first == usize::MAX { usize::MAX - 1 } else { at };
+                // What is recorded there is the recovery alone: all appends lie before it.
+                let by = if is_before_all { usize::MAX - 1 } else { at };
                 let promised = Promised::from(log.end_of_last(|t| t.flushed.is_by(by)));
                 job.image(
                     &what,
-                    |dice| cut(&replay, dice.draw(), model, within),
+                    model,
+                    |seed, model| cut(&replay, seed, model, within),
                     |image, dice| {
                         job.met(format!("{operation:?}"), 1);
                         examine(image, &log, promised, dice.draw()).map(drop)
