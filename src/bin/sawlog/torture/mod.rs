@@ -16,7 +16,7 @@ mod support;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
@@ -109,7 +109,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for bar in &bars {
         let before = clock.elapsed();
         let left = args.time_left(before)?;
-        let tally = Tally { is_over: AtomicBool::new(left.is_zero()), ..Tally::default() };
+        let tally = Tally::default();
+        tally.is_over.store(left.is_zero(), Ordering::Relaxed);
         swept(bar, args, threads, left, &tally, &progress);
         let took = clock.elapsed().saturating_sub(before);
         rows.push(Row::new(bar, &tally, took, args.seed, tally.is_over.load(Ordering::Relaxed)));
