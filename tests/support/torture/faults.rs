@@ -64,6 +64,11 @@ fn until_none_is_met(job: &Job<'_>, start: Case) {
     while is_met && !job.is_over() {
         nth += 1;
         let case = Case { nth, ..start };
+        // The short form tries every sixth one, and sees the end a little later.
+        if job.form == Form::Short && nth % 6 != 0 {
+            job.skip();
+            continue;
+        }
         job.case(&format!("{case:?}"), |_| match case.check() {
             Ok(met) => {
                 is_met = met;
@@ -72,10 +77,6 @@ fn until_none_is_met(job: &Job<'_>, start: Case) {
             // A fault that does harm was met.
             Err(why) => Err(why),
         });
-        // The short form takes every sixth one, and so never sees the end by itself.
-        if job.form == Form::Short {
-            nth += 5;
-        }
         assert!(nth < 20_000, "the sweep does not end");
     }
 }

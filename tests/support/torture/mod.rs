@@ -158,6 +158,23 @@ impl Job<'_> {
         self.judge(what, judge);
     }
 
+    /// Judges the next case, which cannot be tried without those before it: alone, it is tried behind them.
+    fn chained_case(&self, what: &str, judge: impl FnOnce(&mut Dice) -> Verdict) {
+        let index = self.next.get();
+        if self.only.is_some_and(|only| index < only) {
+            self.next.set(index + 1);
+            let mut dice = Dice::new(Dice::part(self.shared_seed(), index));
+            let _ = judge(&mut dice);
+        } else {
+            self.judge(what, judge);
+        }
+    }
+
+    /// Leaves the next case out.
+    fn skip(&self) {
+        self.next.set(self.next.get() + 1);
+    }
+
     /// Judges the next case, which is an image. `make` is told with which survivors; should it be a violation, the
     /// same image with nothing kept that could be lost says which extents must survive for that.
     fn image(
