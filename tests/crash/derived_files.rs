@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use sawlog::disk::Disk;
 use sawlog::disk::sim::{Fault, FaultKind, SimDisk};
-use sawlog::{LogOffset, Message, QueueOffset, Store};
+use sawlog::{Message, QueueOffset, Store};
 
 use crate::support::at_rest::{Loss, at_rest, judge, lose, parts};
 use crate::support::derived::fresh;

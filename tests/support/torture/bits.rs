@@ -65,7 +65,7 @@ impl Rest {
             let body = dice.below(body_bytes) as usize;
             let mut message =
                 Message::new(["orders", "p"][number % 2], dice.bytes(body)).queue(number as u32 / 2 % 2);
-            if number % 2 == 0 {
+            if number.is_multiple_of(2) {
                 message = message.tag("vip").key(&format!("order-{number}"));
             }
             let stored = store.append_and_wait(&message).unwrap();

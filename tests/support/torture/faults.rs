@@ -5,7 +5,7 @@ use sawlog::disk::sim::{Aim, Fault, FaultKind, OpKind, SimDisk};
 use sawlog::{Error, Message, Position, Store};
 
 use super::super::dice::Dice;
-use super::super::expected::{ROOT, SEGMENT_BYTES, segment_path};
+use super::super::expected::{ROOT, segment_path};
 use super::super::fault_case::Case;
 use super::super::workload::{clock, options};
 use super::{Bar, Form, Job, Until};
@@ -99,7 +99,6 @@ fn unreadable_pages(job: &Job<'_>) {
     store.close().unwrap();
     let store = Store::open(ROOT, options(&disk, &clock(), true).segment_bytes(SEALED_BYTES)).unwrap();
     let pages = SEALED_BYTES / PAGE_BYTES;
-    debug_assert!(SEGMENT_BYTES < SEALED_BYTES);
     for page in (job.number % 16..pages).step_by(16) {
         let bytes = page * PAGE_BYTES..(page + 1) * PAGE_BYTES;
         let aim = Aim::anything()

@@ -135,7 +135,10 @@ fn bad_pages(job: &Job<'_>) {
                 match judge(&disk, &aged, hurt)? {
                     Came::Served if !changed || !touched => Ok(()),
                     // The page holds the same where a record is, and differs where none is.
-                    Came::Served if kind == "stale" || kind == "zeroed" => Ok(job.met("same bytes", 1)),
+                    Came::Served if kind == "stale" || kind == "zeroed" => {
+                        job.met("same bytes", 1);
+                        Ok(())
+                    }
                     came => tell(job, came),
                 }
             });
