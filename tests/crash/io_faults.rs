@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use sawlog::disk::sim::{Fault, FaultKind, SimDisk, Survivors};
-use sawlog::{LogOffset, Message, Store};
+use sawlog::{LogOffset, Message, Retention, Store};
 
 use crate::support::dice::Dice;
 use crate::support::expected::{Promised, ROOT};
@@ -169,7 +169,9 @@ fn a_full_disk_refuses_and_takes_again_when_there_is_room() {
         let disk = SimDisk::new();
         disk.capacity_bytes(200 << 10);
         let clock = clock();
-        let store = Store::open(ROOT, options(&disk, &clock, sync)).unwrap();
+        // Retention would make room, and the disk never fill.
+        let kept = options(&disk, &clock, sync).retention(Retention::keep_all());
+        let store = Store::open(ROOT, kept).unwrap();
         let message = Message::new("orders", vec![1; 3_000]);
         let mut stored = 0;
         let error = loop {

@@ -106,9 +106,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let progress = Progress::new(bars.len());
     let mut rows = Vec::new();
-    for bar in &bars {
+    for (number, bar) in bars.iter().enumerate() {
         let before = clock.elapsed();
-        let left = args.time_left(before)?;
+        // Each bar gets its share of the time that is left, so that none goes without.
+        let share = u32::try_from(bars.len() - number).unwrap_or(1);
+        let left = args.time_left(before)? / share;
         let tally = Tally::default();
         tally.is_over.store(left.is_zero(), Ordering::Relaxed);
         swept(bar, args, threads, left, &tally, &progress);
