@@ -40,7 +40,12 @@ fn fill_and_free(job: &Job<'_>) {
     for cycle in 0..50 {
         job.chained_case(&format!("cycle {cycle}"), |dice| {
             let mut log = log.borrow_mut();
+            let mut appended = 0;
             let error = loop {
+                appended += 1;
+                if appended > 2_000 {
+                    return Err("the disk does not fill".into());
+                }
                 let message = Message::new("orders", vec![1; dice.below(9_000) as usize]);
                 match store.append_and_wait(&message) {
                     Ok(stored) => log.taken.push(Taken::new(&message, &stored)),
