@@ -30,7 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use process::{on_a_mount, part, say};
-use sawlog::disk::{Disk, DiskFile, MappedDisk, OsDisk, Reserve};
+use sawlog::disk::{Disk, MappedDisk, OsDisk, Reserve};
 use sawlog::flush::{AsyncFlush, FlushPolicy, SyncFlush};
 use sawlog::{Error, Level, LogOffset, Message, Options, Store};
 
@@ -274,7 +274,7 @@ fn store_case(dir: &Path, file_system: &str, mapped: bool, flushing: Flushing) {
     // The next life: opens by itself, has all that was promised, goes on.
     let store = Store::open(&root, flushing.options(mapped)).unwrap();
     let report = store.recovery().to_string();
-    let found: Vec<_> = store.scan(store.marks().first).map(|r| r.unwrap().position().offset).collect();
+    let found: Vec<_> = store.scan(store.marks().first).map(|r| r.unwrap().position.offset).collect();
     assert!(durable().all(|t| found.binary_search(&t.offset).is_ok()), "{report}");
     store.append_with(&Message::new("orders", "on"), Level::Flushed).unwrap().wait().unwrap();
     store.close().unwrap();
