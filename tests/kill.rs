@@ -112,7 +112,7 @@ fn the_victim() {
     let [life, rounds]: [u64; 2] = [told.next(), told.next()].map(|number| number.unwrap().parse().unwrap());
     let root = told.next().unwrap();
     let out = Mutex::new(std::io::stdout());
-    for from in (0..).step_by(rounds as usize) {
+    for from in (0_u64..).step_by(rounds as usize) {
         let store = Store::open(root, options(sync)).unwrap();
         std::thread::scope(|scope| {
             for thread in 0..THREADS {
@@ -289,7 +289,7 @@ fn judge(root: &Path, sync: bool, acknowledged: &Acknowledged, dice: &mut Dice, 
 }
 
 fn kills() -> u64 {
-    let kills = std::env::var("SAWLOG_KILLS").map_or(45, |kills| kills.parse().unwrap());
+    let kills: u64 = std::env::var("SAWLOG_KILLS").map_or(45, |kills| kills.parse().unwrap());
     kills.div_ceil(TESTS)
 }
 
