@@ -64,10 +64,14 @@ fn mount(make: &str, mib: u32) -> String {
     )
 }
 
-/// Lets the loop devices that a case used take long writes again, for whoever uses them next.
-fn put_right(dir: &Path) {
-    for device in std::fs::read_to_string(dir.join("devices")).unwrap_or_default().lines() {
-        let _ = std::fs::write(format!("/sys/block/{device}/queue/max_sectors_kb"), "0");
+/// Lets the loop devices that a case used take long writes again, for whoever uses them next; however the case ends.
+struct PutRight<'a>(&'a Path);
+
+impl Drop for PutRight<'_> {
+    fn drop(&mut self) {
+        for device in std::fs::read_to_string(self.0.join("devices")).unwrap_or_default().lines() {
+            let _ = std::fs::write(format!("/sys/block/{device}/queue/max_sectors_kb"), "0");
+        }
     }
 }
 
@@ -122,7 +126,8 @@ fn pages_there(path: &Path, pages: usize) -> usize {
     let Ok(file) = File::open(path) else { return 0 };
     let mut page = [0; PAGE];
     let there = |n: &usize| {
-        file.read_exact_at(&mut page, (n * PAGE) as u64).is_ok() && page == [u8::try_from(n % 251).unwrap() + 1; PAGE]
+        file.read_exact_at(&mut page, (n * PAGE) as u64).is_ok()
+            && page == [u8::try_from(n % 251).unwrap() + 1; PAGE]
     };
     (0..pages).filter(there).count()
 }
@@ -212,7 +217,10 @@ fn round(store: &Store, dir: &Path, flushing: Flushing, taken: &mut Vec<Taken>) 
     for n in taken.len() as u64..taken.len() as u64 + ROUND {
         match store.append_with(&Message::new("orders", body(n)), level) {
             Ok(ack) => acks.push((n, ack)),
-            Err(error) => assert!(matches!(error, Error::Failed(_) | Error::Io { .. } | Error::Full { .. }), "{error:?}"),
+            Err(error) => assert!(
+                matches!(error, Error::Failed(_) | Error::Io { .. } | Error::Full { .. }),
+                "{error:?}"
+            ),
         }
     }
     let flushed = matches!(flushing, Flushing::AfterAStranger).then(|| {
@@ -288,7 +296,11 @@ fn store_case(dir: &Path, file_system: &str, mapped: bool, flushing: Flushing) {
         lost_others.0,
         taken.len() - promised,
     ));
-    assert_eq!((later, missing_now.0, missing_then), (0, 0, (0, 0)), "false acknowledgements; the store said {failure}");
+    assert_eq!(
+        (later, missing_now.0, missing_then),
+        (0, 0, (0, 0)),
+        "false acknowledgements; the store said {failure}"
+    );
     // The next life: opens by itself, has all that was promised, goes on.
     let store = Store::open(&root, flushing.options(mapped)).unwrap();
     let report = store.recovery().to_string();
@@ -327,8 +339,8 @@ fn on(file_system: &str, make: &str, mib: u32) -> bool {
             let folder = tempfile::tempdir().unwrap();
             let case = format!("{file_system} {} {case}", way(mapped));
             let test = "the_one_on_the_failing_disk";
+            let _right = PutRight(folder.path());
             let words = on_a_mount(test, folder.path(), &mount(make, mib), &[(CASE, &case)]);
-            put_right(folder.path());
             let Some(words) = words else {
                 println!("skipped: mounting a loop device with {file_system} is not allowed here");
                 return false;
@@ -340,7 +352,9 @@ fn on(file_system: &str, make: &str, mib: u32) -> bool {
     println!("\nwhat a repeated sync says, and what is on the device then: at once, after remount");
     println!("fs     written    synced first       first   second    third   at once   remount");
     raw.iter().for_each(|row| println!("{row}"));
-    println!("\nacknowledged; after the failure; of those wrong + unreadable at once, after remount; lost of unknown ones");
+    println!(
+        "\nacknowledged; after the failure; of those wrong + unreadable at once, after remount; lost of unknown ones"
+    );
     println!("fs     written    flushed          durable  later   wrong here        there       others");
     store.iter().for_each(|row| println!("{row}"));
     true

@@ -26,8 +26,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::Mutex;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use dice::Dice;
@@ -175,7 +175,11 @@ fn run_and_kill(root: &Path, sync: bool, life: u64, dice: &mut Dice) -> Acknowle
     // Nobody sleeps: the end of the victim would end this at once.
     let (deadline, patience) = (std::time::Instant::now(), patience(dice));
     while let Some(left) = patience.checked_sub(deadline.elapsed()) {
-        assert_ne!(is_first.recv_timeout(left), Err(RecvTimeoutError::Disconnected), "the victim ended by itself");
+        assert_ne!(
+            is_first.recv_timeout(left),
+            Err(RecvTimeoutError::Disconnected),
+            "the victim ended by itself"
+        );
     }
     victim.kill().unwrap();
     assert!(!victim.wait().unwrap().success());
@@ -251,7 +255,8 @@ fn check_derived(store: &Store, log: &Queues, dice: &mut Dice) {
         if all.is_empty() { None } else { all.get(dice.below(all.len() as u64) as usize).copied() }
     }));
     for (topic, (life, thread, n), offset) in picked {
-        let found: Vec<_> = store.find(topic, &key(life, thread, n)).map(|r| r.unwrap().position.offset).collect();
+        let found: Vec<_> =
+            store.find(topic, &key(life, thread, n)).map(|r| r.unwrap().position.offset).collect();
         assert_eq!(found, [offset], "by the key of {life}/{thread}/{n}");
     }
     for thread in 0..THREADS {

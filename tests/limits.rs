@@ -131,7 +131,9 @@ fn limit(resource: Resource, to: Option<u64>) {
 
 /// The first number that no descriptor has: a limit counts numbers, not descriptors.
 fn lowest_free_descriptor() -> u64 {
-    let taken = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_name().into_string().ok()?.parse().ok();
+    let taken = |entry: std::io::Result<std::fs::DirEntry>| {
+        entry.unwrap().file_name().into_string().ok()?.parse().ok()
+    };
     let taken: Vec<u64> = std::fs::read_dir("/proc/self/fd").unwrap().filter_map(taken).collect();
     (0..).find(|n| !taken.contains(n)).unwrap()
 }
@@ -163,7 +165,9 @@ fn with_any_few_descriptors_a_store_opens_or_says_why_not() {
         }
     }
     assert!(opened > 20, "a store needs 48 descriptors?");
-    say(&format!("descriptors: 96 lives with 0 to 47 to spare, {opened} of them took messages, none lost any"));
+    say(&format!(
+        "descriptors: 96 lives with 0 to 47 to spare, {opened} of them took messages, none lost any"
+    ));
 }
 
 #[test]
@@ -233,7 +237,9 @@ fn a_limit_on_the_length_of_files_is_an_error_value_and_no_signal() {
             tally.judge(&root);
         }
     }
-    say(&format!("file length: 36 lives under 18 limits, {took} of them took messages, no signal, nothing lost"));
+    say(&format!(
+        "file length: 36 lives under 18 limits, {took} of them took messages, no signal, nothing lost"
+    ));
 }
 
 /// One case in a process of its own: an allocation that fails elsewhere in the process would end it.
@@ -266,7 +272,10 @@ fn the_one_without_address_space() {
     let found = store.scan(store.marks().first).map(|read| number(read.unwrap().body())).collect::<Vec<_>>();
     assert!(tally.acknowledged.iter().all(|n| found.binary_search(n).is_ok()), "acknowledged and lost");
     store.close().unwrap();
-    say(&format!("{spare} MiB to spare: {} of 8010 taken, failed: {failed}, a second store {word}", tally.acknowledged.len()));
+    say(&format!(
+        "{spare} MiB to spare: {} of 8010 taken, failed: {failed}, a second store {word}",
+        tally.acknowledged.len()
+    ));
 }
 
 #[test]
@@ -332,7 +341,9 @@ fn when_the_kernel_gives_no_more_mappings_there_is_an_error_value() {
         lives += 1;
     }
     assert!(refused > 0, "the limit was never met");
-    say(&format!("mappings: {lives} stores ran out of them, {refused} more were refused by them, nothing lost"));
+    say(&format!(
+        "mappings: {lives} stores ran out of them, {refused} more were refused by them, nothing lost"
+    ));
 }
 
 #[test]

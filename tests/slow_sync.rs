@@ -21,9 +21,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
-use sawlog::disk::{
-    Access, BootId, Description, Disk, DiskFile, Entry, Lock, MappedDisk, Reserve, Space,
-};
+use sawlog::disk::{Access, BootId, Description, Disk, DiskFile, Entry, Lock, MappedDisk, Reserve, Space};
 use sawlog::flush::{AsyncFlush, SyncFlush};
 use sawlog::{Ack, Error, Level, Message, Options, Store};
 
@@ -206,7 +204,9 @@ fn fill_the_window(store: &Store, message: &Message) -> (Vec<Ack>, u64) {
     loop {
         match store.try_append(message) {
             Ok(ack) => acks.push(ack),
-            Err(Error::Busy { unflushed, window }) if unflushed + (4 << 20) > window => return (acks, window),
+            Err(Error::Busy { unflushed, window }) if unflushed + (4 << 20) > window => {
+                return (acks, window);
+            }
             // The next segment is being made, or another thread had the tail for a moment: this one may wait for it.
             Err(Error::Busy { unflushed, window }) if unflushed + (8 << 20) < window => {
                 acks.push(store.append(message).unwrap());
@@ -281,7 +281,10 @@ fn sync_requests_run_out_of_time_with_an_unknown_outcome_and_arrive_in_the_end()
         .collect();
     let late: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
     let (acks, window) = fill_the_window(&store, &sized(64 << 10));
-    println!("{} records of 64 KiB gathered while a sync was stuck, the window is {window} bytes", acks.len());
+    println!(
+        "{} records of 64 KiB gathered while a sync was stuck, the window is {window} bytes",
+        acks.len()
+    );
     assert!(late.iter().chain(&acks).all(|ack| !ack.is_done()), "acknowledged without a sync");
     // These wait for the window, for a sync of their own, and for the sync that is stuck.
     let (says, hears) = channel();

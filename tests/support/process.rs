@@ -115,18 +115,15 @@ pub(crate) fn held() -> (usize, usize) {
 /// Runs one test in a mount name space of its own, after a shell has run `mount` with the folder as `$DIR`; `None`
 /// where mounting is not allowed. The mounts, and the loop devices under them, end with the process. What happens
 /// after the mounting is never taken for a refusal of it.
-pub(crate) fn on_a_mount(
-    test: &str,
-    dir: &Path,
-    mount: &str,
-    more: &[(&str, &str)],
-) -> Option<Vec<String>> {
+pub(crate) fn on_a_mount(test: &str, dir: &Path, mount: &str, more: &[(&str, &str)]) -> Option<Vec<String>> {
     let script = format!("( {mount} ) >&2 || exit 99\necho mounted\nexec \"$@\"");
     for way in ["-m", "-rm"] {
         let inner = again(test, dir);
         let mut command = Command::new("unshare");
         command.args([way, "sh", "-c", &script, "sh"]).arg(inner.get_program()).args(inner.get_args());
-        let Ok(run) = command.env("DIR", dir).env(PART, dir).envs(more.iter().copied()).output() else { return None };
+        let Ok(run) = command.env("DIR", dir).env(PART, dir).envs(more.iter().copied()).output() else {
+            return None;
+        };
         if String::from_utf8_lossy(&run.stdout).contains("mounted") {
             return Some(ended_well(&run));
         }
