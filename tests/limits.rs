@@ -330,20 +330,15 @@ fn when_the_kernel_gives_no_more_mappings_there_is_an_error_value() {
             return;
         };
         tally.append(&store, 200);
-        let end = Tally::default().live(&dir.join(format!("{spare}-beside")), true, 10);
+        // No second store here: std itself ends a process that starts a thread without a mapping for its guard page.
         drop(mappings);
-        if let Err(error) = &end {
-            assert!(is_typed(error), "{error:?}");
-            refused += 1;
-        }
+        refused += tally.refused;
         let _ = store.close();
         tally.judge(&root);
         lives += 1;
     }
     assert!(refused > 0, "the limit was never met");
-    say(&format!(
-        "mappings: {lives} stores ran out of them, {refused} more were refused by them, nothing lost"
-    ));
+    say(&format!("mappings: {lives} stores ran out of them, {refused} appends were refused, nothing lost"));
 }
 
 #[test]
