@@ -237,7 +237,6 @@ fn a_forked_child_that_outlives_its_parent_holds_nothing() {
 }
 
 #[test]
-#[expect(clippy::zombie_processes, reason = "the parent is killed while its child lives: that is the case")]
 fn a_program_that_the_holder_starts_has_no_descriptor_and_no_lock() {
     let name = "a_program_that_the_holder_starts_has_no_descriptor_and_no_lock";
     if let Some(dir) = part() {
