@@ -262,6 +262,13 @@ fn a_program_that_the_holder_starts_has_no_descriptor_and_no_lock() {
     drop(input);
 }
 
+/// Whether this process was started so that the signal does nothing, as `nohup` does with HUP.
+fn is_ignored(signal: Signal) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
+    u64::from_str_radix(mask.trim(), 16).unwrap() >> (signal.as_raw() - 1) & 1 == 1
+}
+
 #[test]
 fn a_store_ended_by_any_signal_is_as_one_that_was_killed() {
     if part().is_some() {
@@ -270,6 +277,10 @@ fn a_store_ended_by_any_signal_is_as_one_that_was_killed() {
     for (signal, sync) in
         [(Signal::TERM, true), (Signal::HUP, false), (Signal::INT, true), (Signal::KILL, false)]
     {
+        if is_ignored(signal) {
+            println!("left out: {signal:?} is ignored by whoever started this test, and so by its children");
+            continue;
+        }
         let folder = tempfile::tempdir().unwrap();
         if !sync {
             let options = options().flush(AsyncFlush::default());
