@@ -63,9 +63,10 @@ impl Javas {
         Ok(javas)
     }
 
-    /// Every record of our log, byte by byte and field by field; every queue, entry by entry.
-    pub(crate) fn equal(&self, ours: &Ours) -> Held {
-        if self.end != ours.end {
+    /// Every record of our log, byte by byte and field by field; every queue, entry by entry. `end` is where Java's
+    /// log is to end.
+    pub(crate) fn equal(&self, ours: &Ours, end: u64) -> Held {
+        if self.end != end {
             return Err(format!("Java's log ends at {}, ours at {}", self.end, ours.end));
         }
         for mine in &ours.log {
