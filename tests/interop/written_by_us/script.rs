@@ -160,7 +160,9 @@ impl Script {
         if part == Transaction::Commit {
             message = message.prepared_offset(dice.below(1 << 20) as i64);
         }
-        message.sys_flags(SysFlags::default().with_transaction(part).with(SysFlags::MULTI_TAGS, n % 31 == 0))
+        message.sys_flags(
+            SysFlags::default().with_transaction(part).with(SysFlags::MULTI_TAGS, n.is_multiple_of(31)),
+        )
     }
 }
 
