@@ -7,7 +7,7 @@ use sawlog::clock::Timestamp;
 use sawlog::message::{Checksum, MAGIC_BLANK};
 use sawlog::{Error, Message, OnDamage, Store};
 
-use super::case::{Case, Ending};
+use super::case::{Case, Deleted, Ending};
 use super::facts::{Ours, is_of};
 use super::held::{Held, Javas, hold_keys, hold_times, refused};
 use super::script::{DROPPED, QUEUES, topics};
@@ -67,6 +67,9 @@ pub(crate) fn examine(java: &Java, written: &Written, scratch: &Path) -> Held<Ex
         let behind = the_log_alone(java, &ours)?;
         take_back(written, &ours, &behind, &mut seen)?;
         return std::fs::remove_dir_all(scratch).map_err(|e| e.to_string()).map(|()| seen);
+    }
+    if case.ending == Ending::Deleted(Deleted::Index) {
+        seen.exceptions.push("Java does not make a deleted index anew");
     }
     let unqueued: Vec<_> = ours.log.iter().filter(|f| !f.is_queued()).map(|f| f.offset).collect();
     let javas = Javas::read(java, &unqueued)?;
