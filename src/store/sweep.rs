@@ -343,7 +343,11 @@ impl Sweeper {
 
     fn carry_out(&self, turn: &mut MutexGuard<'_, Turn>, goal: Option<Verdict>) -> Result<Swept> {
         let mut swept = Swept { why: goal.map(|goal| goal.why), ..Swept::default() };
-        let mut removed = goal.map_or(Ok(()), |goal| self.give_up(turn, goal.first, &mut swept));
+        // What an earlier sweep could not remove goes first: never a gap.
+        let mut removed = self.remove(turn, &mut swept);
+        if let (Some(goal), Ok(())) = (goal, &removed) {
+            removed = self.give_up(turn, goal.first, &mut swept);
+        }
         if let (Some(goal), Err(error)) = (goal, &removed)
             && error.is_full()
         {
@@ -355,8 +359,6 @@ impl Sweeper {
             };
             removed = made.and_then(|()| self.give_up(turn, goal.first, &mut swept));
         }
-        // What an earlier sweep could not remove.
-        let removed = removed.and(self.remove(turn, &mut swept));
         let followed = self.follow(turn, &mut swept);
         swept.first = self.log.first();
         swept.pinned_bytes = turn.pinned_bytes();
