@@ -25,8 +25,8 @@ pub use commit_log::{Raw, Scan};
 pub use dispatch::DelayLevels;
 pub use error::{Corruption, Damage, Error, Level, Result};
 pub use message::{Message, Record};
-pub use offset::{LogOffset, Position, QueueOffset};
-pub use recovery::{Cut, MovedBack, OnDamage, RecoveryProgress, RecoveryReport};
+pub use offset::{LogOffset, LogRange, Position, QueueOffset};
+pub use recovery::{Cut, MovedBack, OnDamage, Quarantined, RecoveryProgress, RecoveryReport};
 pub use retention::{Retention, Why};
 pub use store::{
     Ack, Batch, Bound, Fetch, Filter, Find, Marks, News, Options, Queue, RawBatch, Records, Status, Store,

@@ -3,6 +3,8 @@
 //! Below the log's first byte everything answers `OutOfRange`, also to a reader that retention has overtaken: a segment
 //! leaves the list before its file goes, so whatever a look at it ends with, the front has moved by then. What a reader
 //! holds it reads to the end.
+//!
+//! In a quarantined part everything answers `Quarantined`, and a scan goes on behind it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +14,7 @@ use bytes::Bytes;
 use crate::commit_log::CommitLog;
 use crate::error::{Corruption, Damage, Error, Result};
 use crate::message::{self, Peek, Record, Verify};
-use crate::offset::LogOffset;
+use crate::offset::{LogOffset, LogRange};
 use crate::segment::Segment;
 
 /// How much a scan looks at together: free where the disk is mapped, one read where it is not.
@@ -80,15 +82,33 @@ impl CommitLog {
         if self.setup.ours.iter().rev().any(ours) { Verify::Ours } else { Verify::Legacy }
     }
 
-    /// The segment that holds `at`, and how many readable bytes it has from there on.
+    /// The quarantined parts of what the log still has, ascending. They change only when the store is opened.
+    pub(crate) fn quarantined(&self) -> impl Iterator<Item = LogRange> {
+        let first = self.first();
+        self.setup.quarantined.iter().copied().filter(move |part| part.to > first)
+    }
+
+    /// The quarantined part that holds this byte.
+    pub(crate) fn quarantined_at(&self, at: LogOffset) -> Option<LogRange> {
+        let parts = &self.setup.quarantined;
+        let before = parts.partition_point(|part| part.from <= at);
+        parts.get(before.checked_sub(1)?).copied().filter(|part| part.contains(at))
+    }
+
+    /// The segment that holds `at`, and how many readable bytes it has from there on, up to the next damage.
     fn readable_from(&self, at: LogOffset) -> Result<(Arc<Segment>, u64)> {
         let limit = self.readable();
         if at >= limit {
             return Err(self.out_of_range(at));
         }
         let segment = self.segments().find(at).ok_or_else(|| self.out_of_range(at))?;
-        let left = limit.min(segment.end()).since(at);
-        Ok((segment, left))
+        if let Some(part) = self.quarantined_at(at) {
+            return Err(quarantined(part));
+        }
+        let parts = &self.setup.quarantined;
+        let damage = parts.get(parts.partition_point(|part| part.from <= at)).map(|part| part.from);
+        let end = limit.min(segment.end());
+        Ok((segment, damage.map_or(end, |damage| damage.min(end)).since(at)))
     }
 
     /// Bytes of a segment; a copy of those that no sync covers yet. After a failed sync the store may be opened
@@ -139,6 +159,10 @@ impl CommitLog {
     pub(crate) fn follow(self: &Arc<Self>, from: LogOffset) -> Scan {
         Scan { of_the_store: true, ..self.scan(from) }
     }
+}
+
+fn quarantined(part: LogRange) -> Error {
+    Error::Quarantined { from: part.from, to: part.to }
 }
 
 /// The length of the record whose first bytes are given.
@@ -204,6 +228,12 @@ impl Scan {
     fn step(&mut self) -> Result<Option<(LogOffset, Arc<Segment>, Bytes)>> {
         loop {
             let Some(head) = self.look(HEAD_BYTES as u64)? else { return Ok(None) };
+            // Behind the look, which finds that this part of the log has been removed.
+            if let Some(part) = self.log.quarantined_at(self.at) {
+                self.at = part.to;
+                self.segment = None;
+                return Err(quarantined(part));
+            }
             let Some(segment) = self.segment.clone() else { return Ok(None) };
             let at = self.at;
             let corrupt = |what| Error::Corrupt(Corruption { path: segment.path().clone(), at, what });
@@ -234,6 +264,7 @@ impl Scan {
 
     /// Shows the next record to `each`, for what follows the log. With the structure alone checked, unless `verify`
     /// is set: for records that neither this process wrote nor recovery has checked. `None` at the visible mark.
+    /// Steps over what is quarantined.
     ///
     /// # Errors
     /// [`Error::Corrupt`] if no record stands there; [`Error::Io`].
@@ -242,7 +273,13 @@ impl Scan {
         verify: bool,
         each: impl FnOnce(LogOffset, &message::Head<'_>) -> R,
     ) -> Result<Option<R>> {
-        let Some((at, segment, bytes)) = self.next_bytes()? else { return Ok(None) };
+        let found = loop {
+            match self.next_bytes() {
+                Err(error) if error.is_quarantined() => {}
+                found => break found?,
+            }
+        };
+        let Some((at, segment, bytes)) = found else { return Ok(None) };
         let corrupt = |what| Error::Corrupt(Corruption { path: segment.path().clone(), at, what });
         let verify = if verify { self.log.verify_at(at) } else { Verify::Structure };
         let head = message::check(at, &bytes, verify).map_err(corrupt)?;
@@ -254,6 +291,8 @@ impl Scan {
 /// later call answers with the same one. So does [`Error::OutOfRange`], which a scan meets that begins below the log's
 /// first byte, or that retention has overtaken: records between are lost to it, and it does not pass over them in
 /// silence. A new scan from the `first` in the error goes on.
+///
+/// [`Error::Quarantined`] does not stay: it names a damaged part of the log, and the next call goes on behind it.
 impl Iterator for Scan {
     type Item = Result<Record>;
 
@@ -263,6 +302,7 @@ impl Iterator for Scan {
         }
         match self.read() {
             Ok(record) => record.map(Ok),
+            Err(error) if error.is_quarantined() => Some(Err(error)),
             Err(error) => {
                 self.ended = Some(error.clone());
                 Some(Err(error))

@@ -8,6 +8,7 @@
 
 mod entry;
 mod files;
+mod pointers;
 mod rebuild;
 mod record;
 mod retire;
@@ -31,6 +32,7 @@ use state::State;
 
 pub(crate) use entry::{ENTRY_BYTES, Entry};
 pub(crate) use files::Geometry;
+pub(crate) use pointers::{Claim, Pointers};
 pub(crate) use survey::{Known, QueueSurvey};
 pub(crate) use table::QueueTable;
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::checkpoint::{IndexFileMark, IndexMark, JavaCheckpoint, Snapshot, WriterId};
 use crate::clock::Timestamp;
 use crate::commit_log::CommitLog;
-use crate::consume_queue::{self, Known, QueueSurvey, QueueTable};
+use crate::consume_queue::{self, Known, Pointers, QueueSurvey, QueueTable};
 use crate::disk::Disk;
 use crate::dispatch::{Derived, Dispatcher};
 use crate::error::{Error, Result};
@@ -72,6 +72,11 @@ impl Derivation {
                     && KeyIndex::covers(&self.index, &known_index(index))
             });
         ours && snapshot.has_files && has_queues && has_index
+    }
+
+    /// What the queues' files claim about the log.
+    pub(super) fn pointers<'a>(&'a self, disk: &'a dyn Disk, layout: &Layout) -> Pointers<'a> {
+        Pointers::new(disk, layout.consume_queues(), &self.queues)
     }
 
     /// What stays the same in what the recorder writes down.
@@ -232,6 +237,9 @@ fn replay(log: &CommitLog, recorder: &Recorder, plan: &Plan, anew: bool) -> Resu
         }
     }
     let queues = &dispatcher.derived().queues;
+    if anew && !plan.quarantine.is_empty() {
+        queues.fill_up(|topic, id| plan.queues.next(topic.as_bytes(), id));
+    }
     if anew {
         queues.trim()?;
     }

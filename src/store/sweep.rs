@@ -313,6 +313,10 @@ impl Sweeper {
     fn walk_through(&self, segment: &Segment) -> Result<Option<Timestamp>> {
         let (mut walk, mut newest) = (Walk::new(self.log.segments(), segment.base()), None);
         while walk.place() < segment.end() {
+            if let Some(part) = self.log.quarantined_at(walk.place()) {
+                walk.jump(part.to);
+                continue;
+            }
             match walk.step(|_| Verify::Structure)? {
                 Step::Record(_, head) => newest = newest.max(Some(head.stored)),
                 Step::Blank(_) => {}

@@ -24,6 +24,7 @@ fn mark(generation: u64) -> Mark {
         state: State::Closed,
         end: LogOffset(0x0102_0304_0600),
         first: Some(LogOffset(0x4000_0000)),
+        is_listed: false,
     }
 }
 
