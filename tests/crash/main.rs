@@ -17,6 +17,7 @@ mod derived_files;
 mod io_faults;
 mod judge;
 mod power_cut;
+mod quarantine;
 mod real_disks;
 mod recovery_cut;
 mod retention;
