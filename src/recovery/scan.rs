@@ -4,7 +4,8 @@ use crate::checkpoint::{Quarantine, Ranges};
 use crate::clock::Timestamp;
 use crate::commit_log::{QueueOffsets, Step, Walk};
 use crate::error::{Damage, Result};
-use crate::offset::LogOffset;
+use crate::message::{MIN_RECORD_BYTES, Verify};
+use crate::offset::{LogOffset, LogRange};
 use crate::recovery::plan::{Scope, verify_at};
 use crate::recovery::{OnProgress, RecoveryProgress};
 
@@ -58,6 +59,7 @@ pub(super) fn scan_on(
     let (mut blank_at, mut told) = (None, found.end);
     loop {
         if let Some(part) = list.at(walk.place()) {
+            hear_numbers(scope, part, &mut found.queues)?;
             walk.jump(part.to);
             (found.end, blank_at) = (part.to, None);
         }
@@ -98,6 +100,26 @@ pub(super) fn scan_on(
         }
     }
     tell(scope, RecoveryProgress { at: found.end, end: last_end, records: found.records });
+    Ok(())
+}
+
+/// What broken records say of their queue offsets, as far as they can be read at all: hints, so that a number that a lost
+/// message had is not given again. One that leaps further than so many bytes can hold records is no number.
+fn hear_numbers(scope: &Scope<'_>, part: LogRange, queues: &mut QueueOffsets) -> Result<()> {
+    let most = part.to.since(part.from) / u64::from(MIN_RECORD_BYTES) + 1;
+    let mut walk = Walk::new(scope.segments, part.from);
+    while walk.place() < part.to {
+        match walk.step(|_| Verify::Structure)? {
+            Step::Record(_, head) if head.sys_flags.is_queued() => {
+                let (topic, next) = (head.topic.as_bytes(), head.queue_offset.next());
+                if next.0.saturating_sub(queues.next(topic, head.queue_id).0) <= most {
+                    queues.raise(topic, head.queue_id, next);
+                }
+            }
+            Step::Record(..) | Step::Blank(_) => {}
+            Step::Broken(..) | Step::NoSegment(_) => break,
+        }
+    }
     Ok(())
 }
 
