@@ -67,7 +67,9 @@ fn a_bit_of_any_record_costs_that_record_alone_until_it_is_put_back() {
                 }
                 let disk = aged.copy();
                 let hurts = flip_all(&disk, &[bit]);
-                let mend = |disk: &SimDisk| drop(flip(disk, bit));
+                let mend = |disk: &SimDisk| {
+                    flip(disk, bit);
+                };
                 // What lies above the mark may be cut as a tail, and is not there to be put back.
                 let mend = (taken.position.end() <= aged.marked).then_some(&mend as &dyn Fn(&SimDisk));
                 count.add(&format!("bit {bit} of {:?}", taken.position), judge(&disk, &aged, &hurts, mend));

@@ -174,7 +174,7 @@ fn check_queues(
         let first = all.iter().filter(|taken| is_dropped(log, taken)).count();
         let total = all.last().map_or(0, |taken| taken.queue_offset.0 + 1);
         let is_live = |taken: &&&Taken| !lost.contains(&taken.position.offset);
-        let least = all[first..].iter().filter(is_live).next_back().map_or(0, |t| t.queue_offset.0 + 1);
+        let least = all[first..].iter().rfind(is_live).map_or(0, |t| t.queue_offset.0 + 1);
         let max = queue.max().0;
         // What only the lost record itself has said is gone with it, unless files said it too.
         let is_closed = aged.marked == aged.log.end();

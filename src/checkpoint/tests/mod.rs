@@ -3,6 +3,7 @@
 mod bytes;
 mod files;
 mod java;
+mod quarantine;
 mod queues;
 
 use crate::checkpoint::queues::{IndexFileMark, IndexMark, QueueMark, Snapshot};
