@@ -133,7 +133,7 @@ fn judge(scope: &Scope<'_>, ranges: &Ranges) -> Result<Judged> {
     let before = scope.before;
     let mut ours = before.is_ours();
     let first = scope.segments.first().unwrap_or_default();
-    let mut listed = Listed::look_again(scope, ranges)?;
+    let mut listed = Listed::look_again(scope, ranges, ours)?;
     let mut quarantined = Vec::new();
     let mut from = if listed.has_changed { first } else { scan_from(scope, ours) };
     let mut found = scan(scope, ranges, &listed.list, from)?;
@@ -152,6 +152,9 @@ fn judge(scope: &Scope<'_>, ranges: &Ranges) -> Result<Judged> {
         let evidence = weigh(before, ours, &found, behind);
         let (damage, why) = (is_damage(&evidence), reason(scope, &found, &evidence));
         if !damage || scope.on_damage != OnDamage::Quarantine {
+            if from == first {
+                listed.keep(&found.stepped_over, found.end);
+            }
             return Ok(Judged { from, ours, found, evidence, damage, why, listed, quarantined });
         }
         // Where one part is damaged another may be, and what was derived is derived anew: all of it is looked at.
@@ -164,7 +167,6 @@ fn judge(scope: &Scope<'_>, ranges: &Ranges) -> Result<Judged> {
         let part = LogRange { from: found.end, to };
         listed.add(part);
         quarantined.push(Quarantined { part, why });
-        found.end = to;
         scan_on(scope, ranges, &listed.list, &mut found)?;
     }
 }

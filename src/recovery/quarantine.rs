@@ -26,12 +26,16 @@ pub(super) struct Listed {
 impl Listed {
     /// Looks at every part listed before: one whose records are whole again goes off the list, and one of which only
     /// the front is becomes shorter. Costs reading each up to its first bad place.
-    pub(super) fn look_again(scope: &Scope<'_>, ranges: &Ranges) -> Result<Listed> {
+    /// If somebody else wrote last the scan tells, which begins at the log's first byte then.
+    pub(super) fn look_again(scope: &Scope<'_>, ranges: &Ranges, ours: bool) -> Result<Listed> {
         let before = scope.before;
         let mut known = before.quarantine.clone();
         // What retention has removed since.
         known.retire(scope.segments.first().unwrap_or_default());
         let mut listed = Listed { has_changed: before.quarantine_is_bad, ..Listed::default() };
+        if !ours {
+            return Ok(Listed { list: known, ..listed });
+        }
         for part in known.iter() {
             let sound_to = sound_to(scope, ranges, part)?;
             listed.has_changed |= sound_to > part.from;
@@ -47,9 +51,23 @@ impl Listed {
         self.list.add(part);
         self.has_changed = true;
     }
+
+    /// All of the log up to `end` was scanned, and this is the damage in it: what else was listed below is sound, or was
+    /// cut off and written over by somebody else.
+    pub(super) fn keep(&mut self, stepped_over: &Quarantine, end: LogOffset) {
+        self.list.cut(end);
+        if self.list == *stepped_over {
+            return;
+        }
+        let gone =
+            |part: &LogRange| stepped_over.iter().all(|kept| kept.to <= part.from || part.to <= kept.from);
+        self.lifted.extend(self.list.iter().filter(gone));
+        self.list = stepped_over.clone();
+        self.has_changed = true;
+    }
 }
 
-/// Up to where a listed part holds records again, one behind the other. They must meet its end: it was a record's.
+/// Up to where a listed part holds records again, one behind the other.
 fn sound_to(scope: &Scope<'_>, ranges: &Ranges, part: LogRange) -> Result<LogOffset> {
     let mut walk = Walk::new(scope.segments, part.from);
     let mut sound = part.from;
@@ -58,9 +76,7 @@ fn sound_to(scope: &Scope<'_>, ranges: &Ranges, part: LogRange) -> Result<LogOff
             Step::Record(..) | Step::Blank(_) => {}
             Step::Broken(..) | Step::NoSegment(_) => break,
         }
-        if walk.place() > part.to {
-            break;
-        }
+        // A whole record, or a blank one, that reaches beyond it was written over it.
         sound = walk.place();
     }
     Ok(sound)
@@ -81,7 +97,7 @@ pub(super) fn resync(
 ) -> Result<Option<LogOffset>> {
     let bad = found.end;
     let durable = scope.before.mark.as_ref().map(|mark| mark.durable).filter(|durable| *durable > bad);
-    // Somebody else may have cut the log below the mark and written on: then no record need begin there.
+    // Somebody else may have cut the log below and written on: then no record need begin at what we wrote down.
     let (vouched, last_resort) = if ours { (durable, None) } else { (None, durable) };
     let in_log = |at: LogOffset| scope.segments.find(at).is_some();
     let (mut start, mut after) = (found.own_end, bad);
@@ -97,7 +113,7 @@ pub(super) fn resync(
             Some(start) => follow(scope, ranges, list, start, &segment)?,
             None => None,
         };
-        let known = [by_length, list.next_from(after), vouched].into_iter().flatten();
+        let known = [by_length, list.next_from(after).filter(|_| ours), vouched].into_iter().flatten();
         let nearest = known.filter(|at| *at < segment.end()).min();
         let bound = nearest.unwrap_or(segment.end());
         let pointed_at =

@@ -27,6 +27,8 @@ pub(super) struct Found {
     pub(super) queues: QueueOffsets,
     /// The first record that Java's checkpoint does not cover.
     pub(super) unflushed_from: Option<LogOffset>,
+    /// The listed parts, as far as they are damaged, that the scan came to.
+    pub(super) stepped_over: Quarantine,
 }
 
 /// Scans from `from` on, over what is listed as damaged.
@@ -40,6 +42,7 @@ pub(super) fn scan(scope: &Scope<'_>, ranges: &Ranges, list: &Quarantine, from: 
         last_stored: Timestamp(0),
         queues: QueueOffsets::default(),
         unflushed_from: None,
+        stepped_over: Quarantine::default(),
     };
     scan_on(scope, ranges, list, &mut found)?;
     Ok(found)
@@ -58,11 +61,6 @@ pub(super) fn scan_on(
     let mut walk = Walk::new(scope.segments, found.end);
     let (mut blank_at, mut told) = (None, found.end);
     loop {
-        if let Some(part) = list.at(walk.place()) {
-            hear_numbers(scope, part, &mut found.queues)?;
-            walk.jump(part.to);
-            (found.end, blank_at) = (part.to, None);
-        }
         match walk.step(|at| verify_at(ranges, at))? {
             Step::Record(at, head) => {
                 found.records += 1;
@@ -92,6 +90,15 @@ pub(super) fn scan_on(
                 break;
             }
             Step::Broken(at, damage, claims) => {
+                // Only where it is broken: somebody else may have cut the log below the part and written on.
+                if let Some(LogRange { to, .. }) = list.at(at) {
+                    let part = LogRange { from: at, to };
+                    found.stepped_over.add(part);
+                    hear_numbers(scope, part, &mut found.queues)?;
+                    walk.jump(to);
+                    (found.end, blank_at) = (to, None);
+                    continue;
+                }
                 found.end = at;
                 found.own_end = claims.map(|len| at.plus(u64::from(len)));
                 found.damage = damage;
@@ -141,14 +148,17 @@ pub(super) fn valid_behind(
     let mut follow = |start: LogOffset| -> Result<()> {
         let mut walk = Walk::new(scope.segments, start);
         loop {
-            if let Some(part) = list.at(walk.place()) {
-                walk.jump(part.to);
-            }
             match walk.step(|at| verify_at(ranges, at))? {
                 Step::Record(at, head) => last = last.max(Some(at.plus(u64::from(head.len)))),
-                Step::Broken(at, _, Some(len)) => walk.jump(at.plus(u64::from(len))),
+                Step::Broken(at, _, claims) => {
+                    let listed_to = list.at(at).map(|part| part.to);
+                    match listed_to.or(claims.map(|len| at.plus(u64::from(len)))) {
+                        Some(next) => walk.jump(next),
+                        None => return Ok(()),
+                    }
+                }
                 // The next segment's base is among the starts itself.
-                Step::Blank(_) | Step::Broken(_, _, None) | Step::NoSegment(_) => return Ok(()),
+                Step::Blank(_) | Step::NoSegment(_) => return Ok(()),
             }
         }
     };

@@ -394,3 +394,55 @@ fn a_torn_tail_stays_a_torn_tail() {
     assert_eq!(store.recovery().cuts.len(), 1);
     assert!(!store.recovery().cuts[0].damage && !world.has("sawlog/quarantine"));
 }
+
+/// A broker knows of no list: it cuts the log at the damage, or below, and writes on.
+#[test]
+fn damage_that_somebody_else_has_cut_off_and_written_over_is_forgotten() {
+    for killed in [false, true] {
+        let world = World::new();
+        let stored = filled(&world, 20);
+        [7, 9].iter().for_each(|n| rot(&world, stored[*n].position, 100));
+        let store = open(&world);
+        assert_eq!(store.quarantined().len(), 2);
+        store.close().unwrap();
+        // The same log up to the sixth record, and then others that begin elsewhere.
+        let other = World::new();
+        let store = other.sync();
+        for n in 0..60 {
+            let longer =
+                Message::new("orders", format!("{}{}", body(n), "y".repeat(37))).queue((n % 2) as u32);
+            store.append_and_wait(&if n < 6 { message(n) } else { longer }).unwrap();
+        }
+        settle(&store);
+        store.close().unwrap();
+        for (path, _) in other.disk.files() {
+            if !path.starts_with("/store/sawlog") {
+                world.disk.write_file(&path, other.disk.read_file(&path).unwrap()).unwrap();
+            }
+        }
+        if killed {
+            world.disk.write_file("/store/abort", "4711").unwrap();
+        }
+        let store = world.sync();
+        assert!(store.recovery().foreign_writer);
+        assert_eq!((store.quarantined(), store.recovery().lifted.len()), (vec![], 2));
+        assert_eq!(numbers(&scanned(&store)), (0..60).collect::<Vec<_>>());
+        assert!(store.recovery().cuts.is_empty(), "{}", store.recovery());
+        store.close().unwrap();
+    }
+}
+
+#[test]
+fn a_whole_segment_of_zeros_is_one_part() {
+    let world = World::new();
+    let stored = filled(&world, 900);
+    world.disk.write_file(segment_of(LogOffset(SEGMENT)).0, vec![0; SEGMENT as usize]).unwrap();
+    let store = open(&world);
+    assert_eq!(store.quarantined(), [LogRange { from: LogOffset(SEGMENT), to: LogOffset(2 * SEGMENT) }]);
+    let kept = stored.iter().filter(|s| s.position.offset.0 / SEGMENT != 1).count();
+    assert_eq!(numbers(&scanned(&store)).len(), kept);
+    let holes = queued(&store, 0, 0).iter().filter(|read| read.is_err()).count();
+    assert_eq!(holes, 1);
+    store.close().unwrap();
+    assert_eq!(numbers(&scanned(&world.sync())).len(), kept);
+}
