@@ -11,7 +11,8 @@
 //!    error value (promises rule 7); into any other file it goes by position. A copy that shares the file's blocks
 //!    (`cp --reflink` on XFS) takes that allocation away again: copy a store that is being written without it.
 //!
-//! A dying device answers a mapped read with a signal: that is what [`OsDisk`] is for.
+//! A dying device answers a mapped read with a signal, and so does a file system that has given up a mapped store:
+//! that is what [`OsDisk`] is for.
 #![expect(unsafe_code, reason = "a mapping is read as a slice and written by pointer; the rules stand above")]
 
 use std::any::Any;
@@ -180,7 +181,10 @@ impl DiskFile for MappedFile {
     fn sync_range(&self, offset: u64, len: u64) -> io::Result<()> {
         let end = offset.saturating_add(len).min(self.len());
         match self.map.get() {
-            Some(map) if offset < end => map.flush_range(in_memory(offset)?, in_memory(end - offset)?),
+            Some(map) if offset < end => {
+                map.flush_range(in_memory(offset)?, in_memory(end - offset)?)?;
+                self.file.need_working_file_system()
+            }
             _ => self.file.sync(),
         }
     }

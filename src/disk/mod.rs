@@ -8,6 +8,7 @@
 
 mod choice;
 mod folder;
+mod given_up;
 mod host;
 mod lock;
 mod mapped;
