@@ -26,7 +26,7 @@ pub(crate) use append::{Appended, How, Patience};
 use append::{Staged, Tail};
 pub(crate) use queue_offsets::QueueOffsets;
 pub use read::{Raw, Scan};
-pub(crate) use walk::{Step, Walk};
+pub(crate) use walk::{Step, Visit, Walk};
 
 /// How records reach the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

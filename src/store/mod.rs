@@ -33,7 +33,7 @@ use keeper::Keeper;
 use open::{Bells, Opened};
 pub use options::Options;
 use reader::Sources;
-pub use reader::{Batch, Bound, Fetch, Filter, Find, News, Queue, RawBatch, Records, Status};
+pub use reader::{Batch, Fetch, Filter, Find, News, Queue, RawBatch, Records, Status};
 use recorder::Recorder;
 
 /// A message store in one folder. Cheap to clone, shared between threads; the last clone that goes closes it.
