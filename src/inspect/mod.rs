@@ -31,7 +31,9 @@ mod queue_files;
 mod reader;
 mod show;
 mod survey;
+mod verify;
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -47,6 +49,7 @@ pub use survey::{
     AbortFound, CheckpointFound, Holds, IndexFileFound, IndexFound, MarkFound, QueueFound, SegmentFound,
     SnapshotFound, Survey, WriterState,
 };
+pub use verify::{Fault, FaultKind, MessageName, Progress, Stage, Told, Verification, VerifyOptions};
 
 /// Where to look, and what no file of the store says.
 ///
@@ -102,6 +105,18 @@ impl Look {
         survey::survey(self)
     }
 
+    /// Every byte of log, queues and index against each other; see [`verify`].
+    ///
+    /// # Errors
+    /// As [`verify`].
+    pub fn verify(
+        &self,
+        options: &VerifyOptions,
+        mut told: impl FnMut(Told<'_>) -> ControlFlow<()>,
+    ) -> Result<Verification> {
+        verify::verify(self, options, &mut told)
+    }
+
     /// A reader of this store.
     ///
     /// # Errors
@@ -120,4 +135,42 @@ impl Look {
 /// As [`Look::survey`].
 pub fn survey(root: impl AsRef<Path>) -> Result<Survey> {
     Look::at(root).survey()
+}
+
+/// Holds every byte of log, queues and key index against each other.
+///
+/// Faults are told as they are found; `told` breaks off by answering so, and the answer says where to go on. The log is
+/// read once, by several threads; memory is bounded by 64 MiB a thread and 4 bytes for each slot of an index file,
+/// however long the log is. Of a store that sawlog is writing, what was durable at the beginning is verified; of one
+/// that a broker is writing, what is whole. Where a crash left something that opening puts right by itself, the fault
+/// is told, and is no damage ([`FaultKind::is_damage`]).
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # use sawlog::{Message, Options, Store, inspect};
+/// # use std::ops::ControlFlow;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 20))?;
+/// # store.append(&Message::new("orders", "paid").queue(3))?.wait()?;
+/// # store.close()?;
+/// let options = inspect::VerifyOptions::new().threads(2);
+/// let verified = inspect::verify(folder.path(), &options, |told| {
+///     if let inspect::Told::Fault(fault) = told {
+///         println!("{fault}; {}", fault.kind.meaning());
+///     }
+///     ControlFlow::Continue(())
+/// })?;
+/// assert!(verified.complete && verified.damages() == 0 && verified.records == 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Foreign`](crate::Error::Foreign) if there is no store, or one of a kind that is not read;
+/// [`Error::Io`](crate::Error::Io) if a folder, a queue's file or an index file cannot be read. A log that cannot be
+/// read is a fault.
+pub fn verify(
+    root: impl AsRef<Path>,
+    options: &VerifyOptions,
+    told: impl FnMut(Told<'_>) -> ControlFlow<()>,
+) -> Result<Verification> {
+    Look::at(root).verify(options, told)
 }

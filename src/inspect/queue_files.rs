@@ -86,6 +86,9 @@ impl QueueFiles {
             return Ok(Vec::new());
         };
         let left = base.0.saturating_add(self.per_segment).saturating_sub(from);
+        if left == 0 {
+            return Ok(Vec::new());
+        }
         let count = usize::try_from(left).unwrap_or(usize::MAX).min(most);
         let path = self.path_of(base.0);
         let Some(file) = self.file(disk, base, &path)? else { return Ok(Vec::new()) };
@@ -93,6 +96,21 @@ impl QueueFiles {
         let at = (from - base.0).saturating_mul(ENTRY_BYTES);
         file.read_at(at, out.as_flattened_mut()).map_err(|e| Error::io("reading", &path, e))?;
         Ok(out)
+    }
+
+    /// The same, of the file that begins with `base` alone; empty behind its end.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(super) fn read_in(
+        &mut self,
+        disk: &dyn Disk,
+        base: QueueOffset,
+        from: u64,
+        most: usize,
+    ) -> Result<Vec<Raw>> {
+        let is_inside = from < base.0.saturating_add(self.per_segment);
+        if is_inside { self.read(disk, from, most) } else { Ok(Vec::new()) }
     }
 
     /// An open file; `None` if it has vanished.

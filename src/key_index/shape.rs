@@ -214,7 +214,7 @@ impl Entry {
     }
 
     /// The record's place alone.
-    pub(super) fn offset(bytes: &EntryBytes) -> LogOffset {
+    pub(crate) fn offset(bytes: &EntryBytes) -> LogOffset {
         let [_, _, _, _, a0, a1, a2, a3, a4, a5, a6, a7, ..] = *bytes;
         LogOffset(u64::from_be_bytes([a0, a1, a2, a3, a4, a5, a6, a7]))
     }

@@ -375,7 +375,7 @@ fn later_segments(scope: &Scope<'_>, end: LogOffset, bound: LogOffset) -> Result
 }
 
 /// Behind the last byte of `[from, to)` that is not zero.
-fn last_nonzero(segment: &Segment, from: LogOffset, to: LogOffset) -> Result<Option<LogOffset>> {
+pub(crate) fn last_nonzero(segment: &Segment, from: LogOffset, to: LogOffset) -> Result<Option<LogOffset>> {
     let (mut at, mut last) = (from, None);
     let mut buffer = vec![0; READ_BYTES.min(usize::try_from(to.since(from)).unwrap_or(READ_BYTES))];
     while at < to {

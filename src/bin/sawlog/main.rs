@@ -13,6 +13,8 @@ mod output;
 mod records;
 mod store;
 mod survey;
+mod tail;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -28,8 +30,8 @@ Exit codes:
   3    the store is locked, cannot be read, or is none
   130  interrupted
 
-The commands that look (survey, dump, find, offsets) open files for reading alone and take no lock: they
-work beside a running broker, and change no byte.";
+The commands that look (survey, verify, dump, tail, find, offsets) open files for reading alone and
+take no lock: they work beside a running broker, and change no byte.";
 
 /// Looks into the store of sawlog or of an Apache RocketMQ broker, and measures disks.
 #[derive(Debug, Parser)]
@@ -44,9 +46,15 @@ enum Command {
     /// Show what is in a store, and what opening it would do.
     #[command(after_help = survey::EXAMPLES)]
     Survey(survey::Args),
+    /// Hold every byte of log, queues and key index against each other.
+    #[command(after_help = verify::EXAMPLES)]
+    Verify(verify::Args),
     /// Print messages as JSON lines.
     #[command(after_help = dump::EXAMPLES)]
     Dump(dump::Args),
+    /// Print the newest messages of a topic, and go on with those that come.
+    #[command(after_help = tail::EXAMPLES)]
+    Tail(tail::Args),
     /// Find the messages of a topic that carry a key, newest first.
     #[command(after_help = find::EXAMPLES)]
     Find(find::Args),
@@ -70,7 +78,9 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Survey(args) => survey::run(&args),
+        Command::Verify(args) => verify::run(&args),
         Command::Dump(args) => dump::run(&args),
+        Command::Tail(args) => tail::run(&args),
         Command::Find(args) => find::run(&args),
         Command::Offsets(args) => offsets::run(&args),
         Command::Bench(args) => bench::run(&args),
