@@ -21,6 +21,7 @@ mod bad_stores;
 mod failures;
 mod flush_policy;
 mod fuzzed;
+mod inspect;
 mod java_stores;
 mod keys;
 mod kinds;

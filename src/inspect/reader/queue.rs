@@ -159,9 +159,14 @@ impl QueueReader {
     }
 
     fn min_in(&self, files: &mut QueueFiles, end: u64) -> Result<u64> {
-        let log_first = self.shared.list().first().unwrap_or_default();
-        let range = (files.first(), end);
-        files.partition(self.shared.disk(), range, |entry| entry.at < log_first)
+        let first = self.first();
+        files.partition(self.shared.disk(), (files.first(), end), |entry| entry.at < first)
+    }
+
+    /// Where the first record lies that can be one of this queue's: the log's first, or behind a drop of its topic.
+    fn first(&self) -> LogOffset {
+        let first = self.shared.list().first().unwrap_or_default();
+        first.max(self.shared.known().dropped_below(&self.topic))
     }
 
     /// `end`, or what is counted of a queue whose files have gone.
@@ -193,8 +198,7 @@ impl QueueReader {
 
     /// The record of the entry at `at`, if it is really this one's.
     fn led(&self, at: u64, entry: Entry) -> Result<Led> {
-        let first = self.shared.list().first().unwrap_or_default();
-        if entry.at < first {
+        if entry.at < self.first() {
             return Ok(Led::Gone);
         }
         match self.shared.record_at(entry.at) {

@@ -113,11 +113,16 @@ impl Entries {
         };
         match self.stands(scope, number, offset)? {
             Stands::Entry(entry) if entry.at == at => {
-                *found.confirmed.entry(number).or_default() += 1;
-                if entry.len != head.len {
+                // Those that count for nothing are not counted when the entries are, either.
+                let counts = scope.queue(number).is_some_and(|queue| offset < queue.believed_to);
+                *found.confirmed.entry(number).or_default() += u64::from(counts);
+                let is_right = entry.len == head.len && !scope.tags_differ(scope.tag(head, derivable), entry.tag);
+                if !is_right && !scope.is_believed(at) {
+                    found.behind += 1;
+                } else if entry.len != head.len {
                     let what = format!("it says {} bytes where the record has {}", entry.len, head.len);
                     found.stale(at, head, what);
-                } else if Scope::tags_differ(scope.tag(head, derivable), entry.tag) {
+                } else if !is_right {
                     found.stale(at, head, format!("its tag is {}, which is not the record's", entry.tag));
                 }
             }

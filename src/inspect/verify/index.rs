@@ -90,6 +90,14 @@ impl IndexScope {
     }
 }
 
+impl IndexScope {
+    /// By what the first entry of a file tells its time; `None` for the oldest file.
+    fn inherited(&self, file: usize) -> Option<Header> {
+        let before = self.files.get(file.checked_sub(1)?)?;
+        Some(Header { begin_time: before.head.end_time, ..before.head })
+    }
+}
+
 /// Goes along the entries of all files.
 #[derive(Debug)]
 pub(super) struct Cursor<'s> {
@@ -227,8 +235,9 @@ impl KeysFound {
             } else if !wanted.contains(&entry.hash) && !dropped && at >= index.covered_from {
                 self.stale(index, (file, number), &bytes, "its record does not carry its key");
             }
-            // The first one tells its time by what the file inherited (spec 4.2).
-            if known.is_some_and(|known| number > 1 && known.seconds(head.stored) != entry.seconds) {
+            // The first one tells its time by what the file inherited from the one before (spec 4.2). That may be gone.
+            let known = if number > 1 { known } else { index.inherited(file) };
+            if known.is_some_and(|known| known.seconds(head.stored) != entry.seconds) {
                 self.stale(index, (file, number), &bytes, "its time is not its record's");
             }
         }

@@ -89,14 +89,16 @@ fn counts(scope: &Scope, seen: &Seen<'_>, queue: &QueueScope, at: u64, stands: S
         let is_rubbish = stands == Stands::Rubbish && at < queue.believed_to && seen.is_end;
         return if is_rubbish { Counts::Nowhere } else { Counts::Passed };
     };
-    if place < seen.from || !scope.is_believed(place) && at >= queue.believed_to || seen.is_bad(place) {
+    // A drop that was cut short has left the files there.
+    let is_dropped = scope.is_dropped(&queue.topic, place);
+    if is_dropped || place < seen.from || at >= queue.believed_to || seen.is_bad(place) {
         return Counts::Passed;
     }
     if place < seen.to {
         return Counts::Here;
     }
     // Behind what was looked at: on its way, or in a later part; at rest, behind the log's end.
-    let is_nowhere = seen.is_end && !scope.held && at < queue.believed_to;
+    let is_nowhere = seen.is_end && !scope.held;
     if is_nowhere { Counts::Nowhere } else { Counts::Passed }
 }
 

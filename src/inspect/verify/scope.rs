@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use foldhash::fast::RandomState;
 
-use crate::checkpoint::{Ranges, State};
+use crate::checkpoint::{Ranges, State, WriterId};
 use crate::dispatch::{self, DelayLevels};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::inspect::Look;
 use crate::inspect::parts::Parts;
 use crate::inspect::queue_files::QueueFiles;
@@ -41,6 +41,8 @@ pub(super) struct Scope {
     dropped: BTreeMap<Vec<u8>, LogOffset>,
     pub(super) index: Option<IndexScope>,
     delay: Option<DelayLevels>,
+    /// Whether tags may stand in side files (`enableConsumeQueueExt`).
+    has_side_files: bool,
     /// Set when the caller wants no more.
     pub(super) stop: AtomicBool,
     /// Bytes of the log looked at so far, for whoever shows it.
@@ -78,6 +80,8 @@ impl Scope {
         // Beside its writer no more is looked at than what that says is durable: all else is still moving.
         let limit = mark.filter(|_| held).map_or(LogOffset(u64::MAX), |mark| mark.durable);
         let index = IndexScope::new(&parts, derived, strict_to)?;
+        let side = parts.layout.root().join("consumequeue_ext");
+        let has_side_files = parts.disk.entry(&side).map_err(|e| Error::io("looking at", &side, e))?.is_some();
         let mut scope = Scope {
             ours,
             held,
@@ -91,17 +95,20 @@ impl Scope {
             dropped: before.snapshot.as_ref().map(|s| s.dropped.clone()).unwrap_or_default(),
             index,
             delay: look.delay_levels.clone(),
+            has_side_files,
             stop: AtomicBool::new(false),
             seen_bytes: AtomicU64::new(0),
             seen_records: AtomicU64::new(0),
             parts,
         };
-        scope.take_queues(strict_to)?;
+        scope.take_queues(writer)?;
         Ok(scope)
     }
 
-    fn take_queues(&mut self, strict_to: LogOffset) -> Result<()> {
-        let derived = self.parts.before.snapshot.as_ref().filter(|_| strict_to != LogOffset(u64::MAX));
+    fn take_queues(&mut self, writer: Option<WriterId>) -> Result<()> {
+        let all_count = self.strict_to == LogOffset(u64::MAX);
+        let derived = self.parts.before.snapshot.as_ref();
+        let derived = derived.filter(|s| s.has_files && Some(s.writer) == writer);
         for (number, ((topic, id), bases)) in (0..).zip(&self.parts.queues.queues) {
             let mut queue = QueueScope {
                 topic: topic.clone(),
@@ -111,8 +118,8 @@ impl Scope {
                 believed_to: u64::MAX,
             };
             queue.end = self.files(&queue).end(&*self.parts.disk)?;
-            if let Some(snapshot) = derived {
-                let known = snapshot.queues.get(&(topic.as_bytes().to_vec(), *id));
+            if !all_count {
+                let known = derived.and_then(|s| s.queues.get(&(topic.as_bytes().to_vec(), *id)));
                 queue.believed_to = known.map_or(0, |mark| mark.next.0);
             }
             self.by_name.entry(topic.clone()).or_default().insert(*id, number);
@@ -174,7 +181,8 @@ impl Scope {
     }
 
     /// Whether two tags differ that can be compared.
-    pub(super) fn tags_differ(expected: Option<i64>, found: i64) -> bool {
-        expected.is_some_and(|expected| expected != found && found >= LEAST_TAG)
+    pub(super) fn tags_differ(&self, expected: Option<i64>, found: i64) -> bool {
+        let is_address = self.has_side_files && found < LEAST_TAG;
+        expected.is_some_and(|expected| expected != found && !is_address)
     }
 }

@@ -1,0 +1,184 @@
+//! Looking into what crashes and rot leave behind: nothing is changed, a crash is no damage, and every flipped bit that
+//! counts is found.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use sawlog::disk::sim::{SimDisk, Survivors};
+use sawlog::inspect::{Fault, FaultKind, Look, Opening, Told, Verification, VerifyOptions};
+use sawlog::{DelayLevels, Error, OnDamage, Store};
+
+use crate::rot::Aged;
+use crate::support::dice::Dice;
+use crate::support::expected::ROOT;
+use crate::support::one_in;
+use crate::support::workload::{Size, Workload, clock, options};
+
+fn look(disk: &SimDisk) -> Look {
+    Look::at(ROOT).disk(disk.clone()).delay_levels(DelayLevels::default())
+}
+
+fn verify(disk: &SimDisk, threads: usize) -> Result<(Verification, Vec<Fault>), Error> {
+    let mut faults = Vec::new();
+    let done = look(disk).verify(&VerifyOptions::new().threads(threads), |told| {
+        if let Told::Fault(fault) = told {
+            faults.push(fault.clone());
+        }
+        ControlFlow::Continue(())
+    })?;
+    assert!(done.complete, "{done}");
+    Ok((done, faults))
+}
+
+/// What the survey says that opening would do is what opening does.
+fn same_as_opening(disk: &SimDisk, opening: &Opening, what: &str) {
+    let opened = Store::open(ROOT, options(&disk.kill(), &clock(), true).on_damage(OnDamage::Refuse));
+    match (opening, opened) {
+        (Opening::Opens(plan), Ok(store)) => {
+            let report = store.recovery();
+            assert_eq!(plan.log_end, report.log_end, "{what}: {opening}\n{report}");
+            assert_eq!(plan.records, report.records, "{what}");
+            assert_eq!(plan.clean_shutdown, report.clean_shutdown, "{what}");
+            assert_eq!(plan.foreign_writer, report.foreign_writer, "{what}");
+            assert_eq!(plan.rewritten_bytes, report.rewritten_bytes, "{what}");
+            let mut cuts: Vec<_> = report.cuts.iter().map(|cut| (cut.from, cut.damage)).collect();
+            cuts.sort_unstable();
+            assert_eq!(plan.cuts.iter().map(|cut| (cut.from, cut.damage)).collect::<Vec<_>>(), cuts, "{what}");
+            if plan.records > 0 {
+                assert_eq!(plan.derive_from.is_none(), report.rebuilt, "{what}: {opening}\n{report}");
+            }
+        }
+        (Opening::Refused { why, .. }, Err(error)) => {
+            assert_eq!(why.to_string(), error.to_string(), "{what}");
+        }
+        (told, came) => panic!("{what}: told {told}, came {came:?}"),
+    }
+}
+
+#[test]
+fn whatever_a_crash_leaves_is_no_damage_and_looking_changes_no_byte() {
+    let mut seen: BTreeMap<FaultKind, u64> = BTreeMap::new();
+    let (mut images, mut stores) = (0, 0);
+    for workload in 0..2 {
+        let work = Workload::run(workload, Size::STANDARD);
+        let mut replay = work.disk.replay();
+        loop {
+            images += 1;
+            if images % one_in(5) == 0 {
+                let seed = Dice::part(workload, images);
+                let models = Survivors::ALL;
+                let model = models[usize::try_from(seed % models.len() as u64).unwrap()];
+                let disk = if seed.is_multiple_of(7) { replay.kill() } else { replay.power_cut(seed, model) };
+                let what = format!("workload {workload}, operation {images}, {model:?}");
+                let before = disk.fingerprint();
+                match verify(&disk, 1 + usize::try_from(seed % 2).unwrap()) {
+                    // The folder's own name is not durable yet.
+                    Err(Error::Foreign { .. }) => assert!(images < 200, "{what}"),
+                    Err(error) => panic!("{what}: {error}"),
+                    Ok((done, faults)) => {
+                        stores += 1;
+                        assert_eq!(done.damages(), 0, "{what}: {faults:#?}");
+                        faults.iter().for_each(|fault| *seen.entry(fault.kind).or_default() += 1);
+                        let survey = look(&disk).survey().unwrap();
+                        assert_eq!(disk.fingerprint(), before, "{what}: looking has changed something");
+                        same_as_opening(&disk, &survey.opening, &what);
+                        let Opening::Opens(plan) = &survey.opening else { panic!("{what}") };
+                        assert_eq!(done.log_end, Some(plan.log_end), "{what}: {faults:#?}");
+                    }
+                }
+            }
+            if replay.step().is_none() {
+                break;
+            }
+        }
+    }
+    println!("{stores} stores of {images} images; {seen:?}");
+    assert!(stores > 500, "only {stores}");
+    assert!(seen.contains_key(&FaultKind::TornTail) && seen.contains_key(&FaultKind::Behind), "{seen:?}");
+}
+
+/// Which bytes of a file nobody looks at, because nothing stands there.
+fn is_free(aged: &Aged, path: &Path, at: u64, bytes: &[u8]) -> bool {
+    let at = usize::try_from(at).unwrap();
+    if path.starts_with("/store/commitlog") {
+        // Behind the head of an end-of-segment record, and between those and the segment's end.
+        let base: u64 = path.file_name().unwrap().to_str().unwrap().parse().unwrap();
+        let place = base + at as u64;
+        let last = aged.log.taken.iter().rfind(|taken| taken.position.offset.0 <= place);
+        return last.is_none_or(|taken| place >= taken.position.end().0 + 8);
+    }
+    if path.starts_with("/store/index") {
+        // Entry 0, and entries that were never used; what stands there is what never counts.
+        let (slots, next) = (16, u32::from_be_bytes(bytes[36..40].try_into().unwrap()) as usize);
+        let entries = 40 + slots * 4;
+        // The time of the oldest file's first key is that of the file's begin (spec 4.2).
+        let oldest = aged.disk.files().into_iter().map(|file| file.0).find(|p| p.starts_with("/store/index"));
+        let first_time = oldest.as_deref() == Some(path) && (entries + 32..entries + 36).contains(&at);
+        return first_time || (entries..entries + 20).contains(&at) || at >= entries + 20 * next;
+    }
+    false
+}
+
+#[test]
+fn every_flipped_bit_of_log_queues_and_index_is_found() {
+    let (mut found, mut free) = (BTreeMap::<FaultKind, u64>::new(), 0);
+    for seed in 0..2 {
+        let aged = Aged::closed(seed);
+        let (sound, faults) = verify(&aged.copy(), 2).unwrap();
+        assert_eq!(sound.faults(), 0, "{faults:#?}");
+        assert_eq!(sound.records as usize, aged.log.taken.len());
+        let mut dice = Dice::new(seed);
+        let parts = ["/store/commitlog", "/store/consumequeue", "/store/index"];
+        let files = aged.disk.files().into_iter();
+        let files: Vec<(PathBuf, u64)> =
+            files.filter(|(path, _)| parts.iter().any(|part| path.starts_with(part))).collect();
+        for (path, len) in files {
+            let bytes = aged.disk.read_file(&path).unwrap();
+            // Of a long file some bits, of a short one all but a few.
+            let bits = (len * 8).min(1600 / one_in(8));
+            for _ in 0..bits {
+                let bit = dice.below(len * 8);
+                let disk = aged.copy();
+                disk.flip(&path, bit).unwrap();
+                let (done, faults) = verify(&disk, 1).unwrap();
+                if done.faults() > 0 {
+                    faults.iter().for_each(|fault| *found.entry(fault.kind).or_default() += 1);
+                } else {
+                    let is_free = is_free(&aged, &path, bit / 8, &bytes);
+                    assert!(is_free, "seed {seed}: bit {bit} of {} was not found", path.display());
+                    free += 1;
+                }
+            }
+        }
+    }
+    println!("found {found:?}, {free} where nothing stands");
+    for kind in [FaultKind::Rot, FaultKind::StaleEntry, FaultKind::StaleKey, FaultKind::BrokenIndex] {
+        assert!(found.contains_key(&kind), "{kind}");
+    }
+}
+
+/// The record that is damaged is named, and what stands behind it is verified all the same.
+#[test]
+fn rot_in_a_record_is_located_and_its_neighbours_are_sound() {
+    let aged = Aged::closed(1);
+    let mut dice = Dice::new(5);
+    for taken in &aged.log.taken {
+        let disk = aged.copy();
+        let (at, len) = (taken.position.offset.0, u64::from(taken.position.len));
+        let base = at / (64 << 10) * (64 << 10);
+        // Not in its length, which alone says where the next one begins.
+        let bit = (at - base + 8) * 8 + dice.below((len - 8) * 8);
+        disk.flip(crate::support::expected::segment_path(base), bit).unwrap();
+        let (done, faults) = verify(&disk, 2).unwrap();
+        let rot: Vec<_> = faults.iter().filter(|fault| fault.kind == FaultKind::Rot).collect();
+        let [rot] = rot[..] else { panic!("{faults:#?}") };
+        assert_eq!(rot.log, Some(taken.position.offset), "{rot}");
+        assert_eq!(done.records as usize, aged.log.taken.len() - 1, "{faults:#?}");
+        assert_eq!(faults.len(), 1, "nothing else is wrong: {faults:#?}");
+        // The last one has no neighbour behind it: what is broken there reaches to the end.
+        if taken.position.end() < aged.log.end() {
+            assert!(rot.log_to.unwrap() <= taken.position.end().plus(64 << 10), "{rot}");
+        }
+    }
+}
