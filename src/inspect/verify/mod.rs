@@ -133,13 +133,13 @@ pub(super) fn verify<T: FnMut(Told<'_>) -> ControlFlow<()>>(
     let whole = queues_pass(&scope, &seen, &found, options.count(), (&mut teller, was_broken_off))?;
     let done = whole && !was_broken_off && tables_pass(&scope, options.count(), &mut teller)?;
     let mut result = teller.result;
-    result.to = seen_to;
     result.complete = done;
     result.resume_from = match (done, whole) {
         (true, _) => None,
         (false, true) if was_broken_off => Some(seen_to),
         (false, _) => Some(scope.from),
     };
+    result.to = result.resume_from.unwrap_or(seen_to);
     result.records = scope.seen_records.load(Ordering::Relaxed);
     Ok(result)
 }

@@ -61,6 +61,11 @@ fn missing_queue_files(scope: &Scope) -> Vec<Fault> {
             Some(queue) => queue.end,
             None => mark.first.0,
         };
+        let begin = scope.parts.queues.queues.get(&(topic.to_owned(), *id)).and_then(|bases| bases.first());
+        // Beside its writer the front may have been removed since the snapshot was read.
+        if let Some(begin) = begin.filter(|begin| mark.first < **begin && !scope.held) {
+            faults.push(missing(topic, *id, mark.first.0, begin.0));
+        }
         let last_file = mark.next.0.saturating_sub(1) / per_segment;
         if end / per_segment < last_file && end < mark.next.0 {
             faults.push(missing(topic, *id, end, mark.next.0));
