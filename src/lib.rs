@@ -27,6 +27,5 @@ pub use message::{Message, Record};
 pub use offset::{LogOffset, Position, QueueOffset};
 pub use recovery::{Cut, MovedBack, OnDamage, RecoveryProgress, RecoveryReport};
 pub use store::{
-    Ack, Batch, Fetch, Filter, Find, Marks, News, Options, Queue, RawBatch, Records, Status, Store,
-    Stored,
+    Ack, Batch, Fetch, Filter, Find, Marks, News, Options, Queue, RawBatch, Records, Status, Store, Stored,
 };

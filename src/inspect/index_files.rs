@@ -35,7 +35,8 @@ impl IndexPlace {
 pub(super) fn list(disk: &dyn Disk, dir: &Path) -> Result<(Vec<IndexPlace>, Vec<OddFile>)> {
     let (mut found, mut odd) = (Vec::new(), Vec::new());
     for entry in parts::list(disk, dir)? {
-        let name = entry.name.parse::<u64>().ok().filter(|name| crate::layout::index_name(*name) == entry.name);
+        let name =
+            entry.name.parse::<u64>().ok().filter(|name| crate::layout::index_name(*name) == entry.name);
         match name {
             Some(name) if !entry.is_dir => found.push(IndexPlace { name, path: entry.path, len: entry.len }),
             // RocketMQ passes over names that are no numbers (spec 1.3).

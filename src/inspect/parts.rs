@@ -53,7 +53,8 @@ impl Parts {
     /// [`Error::Foreign`] if there is no store; [`Error::Io`].
     pub(super) fn of(look: &Look) -> Result<Parts> {
         let (disk, layout) = (Arc::clone(&look.disk), store_at(look)?);
-        let holder = disk.holder(&layout.lock()).map_err(|e| Error::io("asking who holds", &layout.lock(), e))?;
+        let holder =
+            disk.holder(&layout.lock()).map_err(|e| Error::io("asking who holds", &layout.lock(), e))?;
         let (log, odd_log) = log_files(&*disk, &layout.commit_log())?;
         let queues = QueueSurvey::of(&*disk, &layout.consume_queues())?;
         let (before, own_error) = match Before::read(&*disk, &layout, OnDamage::FirstBroken) {
@@ -102,9 +103,8 @@ impl Parts {
 /// [`Error::Foreign`] for a folder that is none; [`Error::Io`].
 pub(super) fn store_at(look: &Look) -> Result<Layout> {
     let (disk, layout) = (&*look.disk, Layout::new(&look.root));
-    let foreign = |why: &'static str| {
-        Err(Error::Foreign { path: layout.root().to_path_buf(), why: why.into() })
-    };
+    let foreign =
+        |why: &'static str| Err(Error::Foreign { path: layout.root().to_path_buf(), why: why.into() });
     let look = |path: &Path| disk.entry(path).map_err(|e| Error::io("looking at", path, e));
     match look(layout.root())? {
         None => return foreign("there is no such folder"),
@@ -163,7 +163,9 @@ fn common_bytes(entries: &[Entry]) -> Option<u64> {
 /// What a folder holds; a missing one holds nothing.
 pub(super) fn list(disk: &dyn Disk, dir: &Path) -> Result<Vec<Entry>> {
     match disk.list(dir) {
-        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(Vec::new()),
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(Vec::new())
+        }
         listed => listed.map_err(|e| Error::io("listing", dir, e)),
     }
 }

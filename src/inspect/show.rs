@@ -68,17 +68,19 @@ impl Survey {
         }
         let Some(index) = &self.index else { return writeln!(f, "key index: no file") };
         match index.geometry {
-            Some((slots, entries)) => writeln!(
-                f,
-                "key index: {} files of {slots} slots and {entries} entries",
-                index.files.len()
-            )?,
-            None => writeln!(f, "key index: {} files, divided in a way that cannot be told", index.files.len())?,
+            Some((slots, entries)) => {
+                writeln!(f, "key index: {} files of {slots} slots and {entries} entries", index.files.len())?
+            }
+            None => {
+                writeln!(f, "key index: {} files, divided in a way that cannot be told", index.files.len())?
+            }
         }
         for file in &index.files {
             let name = file.path.file_name().unwrap_or_default().display();
             match (file.keys, file.stored) {
-                (Some(keys), Some((from, to))) => writeln!(f, "  {name}: {keys} keys, stored {from} to {to}")?,
+                (Some(keys), Some((from, to))) => {
+                    writeln!(f, "  {name}: {keys} keys, stored {from} to {to}")?
+                }
                 _ => writeln!(f, "  {name}: its header was not written yet")?,
             }
         }
@@ -164,7 +166,9 @@ impl Display for Recovery {
         }
         match self.derive_from {
             None if self.records > 0 => write!(f, "\n  queues and key index would be made anew")?,
-            Some(from) if from < end => write!(f, "\n  queues and key index would be derived from {from} on")?,
+            Some(from) if from < end => {
+                write!(f, "\n  queues and key index would be derived from {from} on")?
+            }
             _ => {}
         }
         for cut in &self.cuts {

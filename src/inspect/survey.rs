@@ -216,7 +216,9 @@ pub(super) fn survey(look: &Look) -> Result<Survey> {
     let mut odd = parts.odd_log.clone();
     odd.extend(parts.queues.odd.iter().map(|odd| OddFile { path: odd.path.clone(), why: odd.why.clone() }));
     odd.extend(parts.odd_index.iter().cloned());
-    odd.extend(parts.own_error.iter().map(|error| OddFile { path: parts.layout.own(), why: error.to_string() }));
+    odd.extend(
+        parts.own_error.iter().map(|error| OddFile { path: parts.layout.own(), why: error.to_string() }),
+    );
     Ok(Survey {
         root: parts.layout.root().to_path_buf(),
         file_system: description.map(|found| found.file_system).unwrap_or_default(),
@@ -253,8 +255,11 @@ pub(super) fn survey(look: &Look) -> Result<Survey> {
                 .collect(),
         }),
         abort: abort(&parts)?,
-        checkpoint: JavaCheckpoint::load(disk, &parts.layout.checkpoint())?
-            .map(|saved| CheckpointFound { log: saved.physic, queues: saved.logics, index: saved.index }),
+        checkpoint: JavaCheckpoint::load(disk, &parts.layout.checkpoint())?.map(|saved| CheckpointFound {
+            log: saved.physic,
+            queues: saved.logics,
+            index: saved.index,
+        }),
         odd,
         kept: kept(&parts)?,
         opening: opening(&parts)?,

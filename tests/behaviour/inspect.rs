@@ -39,7 +39,11 @@ fn kinds(disk: &SimDisk) -> Vec<FaultKind> {
 fn message(n: u64) -> Message {
     let topic = ["orders", "payments"][(n % 2) as usize];
     let body = format!("{n:0400}");
-    Message::new(topic, body).queue((n % 3) as u32).key(&format!("key-{n}")).tag("vip").unique_key(&format!("id-{n}"))
+    Message::new(topic, body)
+        .queue((n % 3) as u32)
+        .key(&format!("key-{n}"))
+        .tag("vip")
+        .unique_key(&format!("id-{n}"))
 }
 
 /// Some hundred messages over several segments and queue files.
@@ -115,7 +119,10 @@ fn what_is_no_store_is_refused_by_its_name() {
     for path in ["/empty", "/file", "/nowhere"] {
         let look = Look::at(path).disk(disk.clone());
         for refused in [look.survey().map(drop), look.reader().map(drop)] {
-            assert!(matches!(&refused, Err(Error::Foreign { path: p, .. }) if p == Path::new(path)), "{refused:?}");
+            assert!(
+                matches!(&refused, Err(Error::Foreign { path: p, .. }) if p == Path::new(path)),
+                "{refused:?}"
+            );
         }
     }
     let world = closed(10);
@@ -171,9 +178,15 @@ fn a_running_store_is_followed_by_scan_queue_key_and_time() {
             assert_eq!(queue.offset_at_time(Timestamp(i64::MAX), Bound::Last).unwrap().0, max.0 - 1);
             let (latest, _) = reader.latest("orders", None, 4).unwrap();
             let expected: Vec<_> = (0..to).filter(|n| n % 2 == 0).rev().take(4).collect();
-            assert_eq!(latest.iter().rev().map(Ok::<_, Error>).map(|r| {
-                std::str::from_utf8(r.unwrap().body()).unwrap().parse::<u64>().unwrap()
-            }).collect::<Vec<_>>(), expected);
+            assert_eq!(
+                latest
+                    .iter()
+                    .rev()
+                    .map(Ok::<_, Error>)
+                    .map(|r| { std::str::from_utf8(r.unwrap().body()).unwrap().parse::<u64>().unwrap() })
+                    .collect::<Vec<_>>(),
+                expected
+            );
         }
         let (done, faults) = verify(&look(&world.disk));
         assert_eq!(faults, [], "{done}");
@@ -270,9 +283,23 @@ fn every_kind_of_damage_is_told_by_its_name() {
     assert_eq!(damaged(&|w| remove(w, queue)), [LostEntry, MissingFile]);
     assert_eq!(damaged(&|w| remove(w, "/store/commitlog/00000000000000065536")), [MissingSegment]);
     let last = |w: &World| w.log_files().pop().unwrap().0;
-    assert_eq!(damaged(&|w| remove(w, &format!("/store/commitlog/{}", last(w)))), [EndsEarly, StaleEntry, StaleKey]);
+    assert_eq!(
+        damaged(&|w| remove(w, &format!("/store/commitlog/{}", last(w)))),
+        [EndsEarly, StaleEntry, StaleKey]
+    );
     assert_eq!(damaged(&|w| w.disk.tear("/store/commitlog/00000000000000065536", 3).unwrap()), [Rot]);
-    assert_eq!(damaged(&|w| w.disk.overwrite("/store/commitlog/00000000000000065536", 0, &[0; 4096]).unwrap()), [Hole]);
+    let two_records_gone = |w: &World| {
+        let scan = look(&w.disk).reader().unwrap().scan(LogOffset(SEGMENT));
+        let end = scan.take(2).map(|r| r.unwrap().position.end()).last().unwrap();
+        w.disk
+            .overwrite(
+                "/store/commitlog/00000000000000065536",
+                0,
+                &vec![0; end.since(LogOffset(SEGMENT)) as usize],
+            )
+            .unwrap();
+    };
+    assert_eq!(damaged(&two_records_gone), [Hole]);
     assert_eq!(damaged(&|w| w.disk.write_file("/store/commitlog/notes", "x").unwrap()), [ForeignFile]);
     assert_eq!(damaged(&|w| w.disk.write_file(format!("{queue}x"), "x").unwrap()), [ForeignFile]);
     assert_eq!(damaged(&|w| w.disk.flip("/store/sawlog/queues", 99).unwrap()), [SideFile]);
@@ -349,7 +376,9 @@ fn a_verification_that_is_broken_off_says_where_to_go_on_and_the_parts_make_a_wh
 
 #[test]
 fn java_stores_are_sound_and_no_byte_of_them_changes() {
-    for name in ["4.9.8/clean", "4.9.8/killed", "5.3.3/plain", "5.3.3/propcrc", "5.3.3/killed", "5.3.3/rebuilt"] {
+    for name in
+        ["4.9.8/clean", "4.9.8/killed", "5.3.3/plain", "5.3.3/propcrc", "5.3.3/killed", "5.3.3/rebuilt"]
+    {
         let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(format!("rocketmq-{name}"));
         let disk = SimDisk::new();
         disk.copy_in(&OsDisk::new(), &data, "/store").unwrap();
@@ -373,7 +402,11 @@ fn java_stores_are_sound_and_no_byte_of_them_changes() {
         for record in &scanned {
             let (topic, id) = (record.topic().as_str(), record.queue_id());
             if record.is_queued() {
-                assert_eq!(&reader.queue(topic, id).record_at(record.queue_offset).unwrap(), record, "{name}");
+                assert_eq!(
+                    &reader.queue(topic, id).record_at(record.queue_offset).unwrap(),
+                    record,
+                    "{name}"
+                );
             }
         }
         assert_eq!(disk.fingerprint(), before, "{name}");

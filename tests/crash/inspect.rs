@@ -44,7 +44,11 @@ fn same_as_opening(disk: &SimDisk, opening: &Opening, what: &str) {
             assert_eq!(plan.rewritten_bytes, report.rewritten_bytes, "{what}");
             let mut cuts: Vec<_> = report.cuts.iter().map(|cut| (cut.from, cut.damage)).collect();
             cuts.sort_unstable();
-            assert_eq!(plan.cuts.iter().map(|cut| (cut.from, cut.damage)).collect::<Vec<_>>(), cuts, "{what}");
+            assert_eq!(
+                plan.cuts.iter().map(|cut| (cut.from, cut.damage)).collect::<Vec<_>>(),
+                cuts,
+                "{what}"
+            );
             if plan.records > 0 {
                 assert_eq!(plan.derive_from.is_none(), report.rebuilt, "{what}: {opening}\n{report}");
             }

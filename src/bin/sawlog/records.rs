@@ -5,7 +5,7 @@ use std::fmt::Write;
 use clap::ValueEnum;
 use sawlog::Record;
 use sawlog::clock::Timestamp;
-use sawlog::message::{MAGIC_V2, Transaction, Trailer, Verify, check, names};
+use sawlog::message::{MAGIC_V2, Trailer, Transaction, Verify, check, names};
 use serde_json::{Map, Value, json};
 
 use crate::output::{Kind, Out};
@@ -215,7 +215,14 @@ mod tests {
 
     #[test]
     fn bytes_are_written_as_every_other_program_reads_them() {
-        let cases = [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("fooba", "Zm9vYmE=")];
+        let cases = [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("fooba", "Zm9vYmE="),
+        ];
         for (bytes, text) in cases {
             assert_eq!(base64(bytes.as_bytes()), text);
         }

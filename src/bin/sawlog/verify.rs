@@ -76,7 +76,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             }
             _ => {}
         }
-        if interrupt.is_asked() || printed.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if interrupt.is_asked() || printed.is_err() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     });
     bar.finish_and_clear();
     printed?;
@@ -167,7 +171,8 @@ fn fault_json(fault: &Fault) -> Value {
 }
 
 fn verification_json(done: &Verification) -> Value {
-    let count = |kind: &FaultKind| (kind.name().to_owned(), json!(done.counts.get(kind).copied().unwrap_or(0)));
+    let count =
+        |kind: &FaultKind| (kind.name().to_owned(), json!(done.counts.get(kind).copied().unwrap_or(0)));
     json!({
         "complete": done.complete,
         "damages": done.damages(),

@@ -128,7 +128,8 @@ impl Follow {
         let own_end = claims.map(|len| at.plus(u64::from(len)));
         let bases = list.all();
         let later = bases.iter().map(|s| s.base()).filter(|base| *base > at);
-        let proven = at < self.known.durable || own_end.into_iter().chain(later).any(|at| self.is_valid(&list, at));
+        let proven =
+            at < self.known.durable || own_end.into_iter().chain(later).any(|at| self.is_valid(&list, at));
         if !proven {
             self.waiting = true;
             return Ok(None);

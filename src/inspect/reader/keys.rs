@@ -42,7 +42,11 @@ enum Stage {
     New,
     /// Records found in the log's tail, newest last; then index files, newest last; then places of one of them, newest
     /// first.
-    Going { tail: Vec<Record>, files: Vec<IndexPlace>, places: VecDeque<LogOffset> },
+    Going {
+        tail: Vec<Record>,
+        files: Vec<IndexPlace>,
+        places: VecDeque<LogOffset>,
+    },
 }
 
 impl KeySearch {
@@ -169,7 +173,8 @@ impl KeySearch {
         if geometry.file_bytes() != place.len {
             return Ok(VecDeque::new());
         }
-        let search = InFile { file: &*file, place, geometry, hash: TopicHash::of(&self.topic).key(&self.key) };
+        let search =
+            InFile { file: &*file, place, geometry, hash: TopicHash::of(&self.topic).key(&self.key) };
         let mark = index.and_then(|index| index.files.iter().find(|file| file.name == place.name));
         match (known.ours && !known.closed, mark) {
             (true, Some(mark)) if !mark.sealed => search.one_by_one(mark),

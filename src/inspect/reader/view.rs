@@ -148,7 +148,8 @@ impl Shared {
 
     pub(super) fn out_of_range(&self, at: LogOffset) -> Error {
         let list = self.list();
-        let (first, end) = (list.first().unwrap_or_default(), list.last().map_or(LogOffset::ZERO, |s| s.end()));
+        let (first, end) =
+            (list.first().unwrap_or_default(), list.last().map_or(LogOffset::ZERO, |s| s.end()));
         Error::OutOfRange { asked: at.0, first: first.0, next: end.0 }
     }
 

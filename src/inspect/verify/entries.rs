@@ -116,7 +116,8 @@ impl Entries {
                 // Those that count for nothing are not counted when the entries are, either.
                 let counts = scope.queue(number).is_some_and(|queue| offset < queue.believed_to);
                 *found.confirmed.entry(number).or_default() += u64::from(counts);
-                let is_right = entry.len == head.len && !scope.tags_differ(scope.tag(head, derivable), entry.tag);
+                let is_right =
+                    entry.len == head.len && !scope.tags_differ(scope.tag(head, derivable), entry.tag);
                 if !is_right && !scope.is_believed(at) {
                     found.behind += 1;
                 } else if entry.len != head.len {
@@ -129,7 +130,12 @@ impl Entries {
             _ if !scope.is_believed(at) => found.behind += 1,
             Stands::Entry(entry) => {
                 if entry.at > at && is_the_same_place(scope, entry.at, head)? {
-                    found.note(FaultKind::Doubled, at, head, format!("the record at {} has it, too", entry.at));
+                    found.note(
+                        FaultKind::Doubled,
+                        at,
+                        head,
+                        format!("the record at {} has it, too", entry.at),
+                    );
                 } else {
                     found.remember(number, offset);
                     found.stale(at, head, format!("it points at log offset {}", entry.at));
@@ -155,7 +161,8 @@ impl Entries {
 fn is_the_same_place(scope: &Scope, at: LogOffset, head: &Head<'_>) -> Result<bool> {
     let (topic, id, offset) = (head.topic, head.queue_id, head.queue_offset);
     let same = |other: &Head<'_>| {
-        other.sys_flags.is_queued() && (other.topic, other.queue_id, other.queue_offset) == (topic, id, offset)
+        other.sys_flags.is_queued()
+            && (other.topic, other.queue_id, other.queue_offset) == (topic, id, offset)
     };
     Ok(super::segment::peek_at(scope, at, same)?.unwrap_or(false))
 }
@@ -179,13 +186,8 @@ impl Found {
     fn note(&mut self, kind: FaultKind, at: LogOffset, head: &Head<'_>, what: String) {
         let key = (kind, head.topic.to_owned(), head.queue_id);
         let log_to = at.plus(u64::from(head.len));
-        let run = self.runs.entry(key).or_insert(Run {
-            first: head.queue_offset,
-            log: at,
-            log_to,
-            count: 0,
-            what,
-        });
+        let run =
+            self.runs.entry(key).or_insert(Run { first: head.queue_offset, log: at, log_to, count: 0, what });
         run.count += 1;
         run.log_to = log_to;
     }

@@ -109,7 +109,9 @@ impl FaultKind {
                 "not acknowledged as durable; opening keeps these bytes aside and the log ends before them"
             }
             FaultKind::Behind => "opening derives the rest; nobody misses a message",
-            FaultKind::Doubled => "the queue gives the later record; the earlier one is found by key and place alone",
+            FaultKind::Doubled => {
+                "the queue gives the later record; the earlier one is found by key and place alone"
+            }
             FaultKind::Rot => {
                 "consumers get an error for these messages and go on behind them; no byte of them is served"
             }
@@ -126,12 +128,16 @@ impl FaultKind {
             FaultKind::StaleEntry => {
                 "consumers get an error there; open with `rebuild_derived` to make the queues anew"
             }
-            FaultKind::LostKey => "a search by key misses it; open with `rebuild_derived` to make the index anew",
+            FaultKind::LostKey => {
+                "a search by key misses it; open with `rebuild_derived` to make the index anew"
+            }
             FaultKind::StaleKey => "a search by key passes over it; `rebuild_derived` makes the index anew",
             FaultKind::BrokenIndex => {
                 "a search by key misses some; open with `rebuild_derived` to make the index anew"
             }
-            FaultKind::MissingFile => "opening makes queues and index anew from the log; what only it knew is lost",
+            FaultKind::MissingFile => {
+                "opening makes queues and index anew from the log; what only it knew is lost"
+            }
             FaultKind::ForeignFile => {
                 "in the log's folder opening refuses the store, elsewhere it moves the file aside"
             }

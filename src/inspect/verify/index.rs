@@ -6,8 +6,8 @@
 use std::path::PathBuf;
 
 use crate::checkpoint::Snapshot;
-use crate::dispatch::indexed_keys;
 use crate::disk::{Disk, DiskFile};
+use crate::dispatch::indexed_keys;
 use crate::error::{Error, Result};
 use crate::inspect::index_files::{self, IndexPlace};
 use crate::inspect::parts::Parts;
@@ -338,7 +338,8 @@ pub(super) fn check_table(
                 broken.note(geometry.entry_at(number), format!("entry {number} holds a negative number"));
                 continue;
             };
-            let slot = usize::try_from(geometry.slot_of(entry.hash)).ok().and_then(|slot| slots.get_mut(slot));
+            let slot =
+                usize::try_from(geometry.slot_of(entry.hash)).ok().and_then(|slot| slots.get_mut(slot));
             let Some(slot) = slot else { continue };
             if *slot != entry.prev {
                 let what = format!("entry {number} continues entry {} and not {}", entry.prev, *slot);

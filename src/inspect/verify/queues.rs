@@ -47,7 +47,12 @@ enum Counts {
 ///
 /// # Errors
 /// [`Error::Io`](crate::Error::Io).
-pub(super) fn check(scope: &Scope, seen: &Seen<'_>, found: &Found, number: u32) -> Result<(u64, Option<Fault>)> {
+pub(super) fn check(
+    scope: &Scope,
+    seen: &Seen<'_>,
+    found: &Found,
+    number: u32,
+) -> Result<(u64, Option<Fault>)> {
     let Some(queue) = scope.queue(number) else { return Ok((0, None)) };
     let confirmed = found.confirmed.get(&number).copied().unwrap_or(0);
     let (mut entries, mut here, mut nowhere) = (0, 0_u64, false);
@@ -116,8 +121,12 @@ fn look(
             _ if found.told.contains(&(number, at)) => return Ok(()),
             (Counts::Passed, _) => return Ok(()),
             (Counts::Here, Stands::Entry(entry)) if is_its_own(scope, queue, at, entry)? => return Ok(()),
-            (Counts::Here, Stands::Entry(entry)) => format!("it points at log offset {}, another record's or none", entry.at),
-            (_, Stands::Entry(entry)) => format!("it points at log offset {}, behind the log's end", entry.at),
+            (Counts::Here, Stands::Entry(entry)) => {
+                format!("it points at log offset {}, another record's or none", entry.at)
+            }
+            (_, Stands::Entry(entry)) => {
+                format!("it points at log offset {}, behind the log's end", entry.at)
+            }
             _ => "it is no entry".to_owned(),
         };
         let log = if let Stands::Entry(entry) = stands { Some(entry.at) } else { None };

@@ -81,7 +81,8 @@ impl Scope {
         let limit = mark.filter(|_| held).map_or(LogOffset(u64::MAX), |mark| mark.durable);
         let index = IndexScope::new(&parts, derived, strict_to)?;
         let side = parts.layout.root().join("consumequeue_ext");
-        let has_side_files = parts.disk.entry(&side).map_err(|e| Error::io("looking at", &side, e))?.is_some();
+        let has_side_files =
+            parts.disk.entry(&side).map_err(|e| Error::io("looking at", &side, e))?.is_some();
         let mut scope = Scope {
             ours,
             held,

@@ -171,7 +171,11 @@ impl Job<'_> {
         (at, self.done.records)
     }
 
-    fn visit(&mut self, walk: &mut Walk<Arc<SegmentList>>, entries: &mut Entries) -> Result<Visit<Result<()>>> {
+    fn visit(
+        &mut self,
+        walk: &mut Walk<Arc<SegmentList>>,
+        entries: &mut Entries,
+    ) -> Result<Visit<Result<()>>> {
         let (scope, cursor) = (self.scope, &mut self.cursor);
         let SegmentDone { found, keys, .. } = &mut self.done;
         walk.visit(
@@ -193,7 +197,10 @@ impl Job<'_> {
         let last = last_nonzero(&self.segment, at, self.segment.end())?;
         let next = match last {
             None => None,
-            Some(_) => self.by_own_ends(at, claims)?.map(|to| (to, false)).or(self.by_entries(at)?.map(|to| (to, true))),
+            Some(_) => self
+                .by_own_ends(at, claims)?
+                .map(|to| (to, false))
+                .or(self.by_entries(at)?.map(|to| (to, true))),
         };
         let Some((to, by_hint)) = next else {
             self.done.open = Some(Open { at, damage, last_nonzero: last, message });

@@ -33,11 +33,7 @@ fn missing_queue_files(scope: &Scope) -> Vec<Fault> {
     let per_segment = u64::from(scope.parts.queues.entries_per_segment.unwrap_or(1)).max(1);
     let missing = |topic: &str, id: u32, from: u64, to: u64| Fault {
         at: 0,
-        message: Some(MessageName {
-            topic: topic.to_owned(),
-            queue_id: id,
-            queue_offset: QueueOffset(from),
-        }),
+        message: Some(MessageName { topic: topic.to_owned(), queue_id: id, queue_offset: QueueOffset(from) }),
         count: to.saturating_sub(from).max(1),
         ..Fault::of_file(
             FaultKind::MissingFile,

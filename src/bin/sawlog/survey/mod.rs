@@ -60,10 +60,7 @@ fn show(survey: &Survey, all: bool, out: &mut Out) -> Result<()> {
         _ => "it cannot be told whether somebody holds it".into(),
     };
     let system = if survey.file_system.is_empty() { "an unknown file system" } else { &survey.file_system };
-    out.line(format_args!(
-        "{} on {system}; {held}",
-        out.paint(Kind::Name, survey.root.display())
-    ))?;
+    out.line(format_args!("{} on {system}; {held}", out.paint(Kind::Name, survey.root.display())))?;
     out.line("")?;
     log(survey, out)?;
     queues(survey, all, out)?;
@@ -179,7 +176,10 @@ fn marks(survey: &Survey, out: &mut Out) -> Result<()> {
         out.line(format_args!("abort: {who}{pid} has it open, or did not close it in order"))?;
     }
     if let Some(saved) = &survey.checkpoint {
-        out.line(format_args!("checkpoint: log {}, queues {}, index {}", saved.log, saved.queues, saved.index))?;
+        out.line(format_args!(
+            "checkpoint: log {}, queues {}, index {}",
+            saved.log, saved.queues, saved.index
+        ))?;
     }
     Ok(())
 }
