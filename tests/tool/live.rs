@@ -98,9 +98,9 @@ fn a_store_is_looked_into_while_another_process_writes_it() {
             assert_eq!(min, QueueOffset(0));
             if let Some(at) = max.0.checked_sub(1) {
                 let newest = queue.record_at(QueueOffset(at)).unwrap();
-                let keys = newest.message.keys();
-                let key = keys.as_deref().and_then(|keys| keys.split(' ').next()).expect("bench gives keys");
-                let found = reader.find("bench-orders", key).at_most(1).next().unwrap().unwrap();
+                let message = &newest.message;
+                let key = message.unique_id().or(message.keys()).expect("bench gives each one a key");
+                let found = reader.find("bench-orders", &key).at_most(1).next().unwrap().unwrap();
                 assert_eq!(found, newest);
             }
         }

@@ -96,7 +96,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     match (done.damages(), done.complete) {
         (0, true) => Ok(()),
         (0, false) => Err(Failure::Interrupted),
-        (damages, _) => Err(Failure::Damaged(format!("{damages} places of damage"))),
+        (damages, _) => Err(Failure::Damaged(places(damages))),
     }
 }
 
@@ -122,7 +122,7 @@ fn summary(done: &Verification, seconds: f64, out: &Out) -> String {
     let verdict = match (done.damages(), done.complete) {
         (0, true) => out.paint(Kind::Good, "sound"),
         (0, false) => "sound so far".to_owned(),
-        (damages, _) => out.paint(Kind::Bad, format_args!("{damages} places of damage")),
+        (damages, _) => out.paint(Kind::Bad, places(damages)),
     };
     let rate = rate(done.bytes, seconds);
     let mut text = format!(
@@ -143,6 +143,10 @@ fn summary(done: &Verification, seconds: f64, out: &Out) -> String {
         text.push_str(&format!("\nbroken off; go on with --from {next}"));
     }
     text
+}
+
+fn places(damages: u64) -> String {
+    if damages == 1 { "1 place of damage".into() } else { format!("{damages} places of damage") }
 }
 
 /// Bytes a second, as people say it.

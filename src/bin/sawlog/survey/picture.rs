@@ -1,7 +1,7 @@
 //! The log as a bar of segments, with damage marked.
 
 use sawlog::inspect::{Holds, Opening, PlannedCut, Recovery, Survey};
-use sawlog::{Error, LogOffset};
+use sawlog::{Damage, Error, LogOffset};
 
 use crate::failure::Result;
 use crate::output::{Kind, Out};
@@ -76,7 +76,12 @@ fn cell(survey: &Survey, base: LogOffset, end: LogOffset, holds: &Holds) -> Cell
     let cut = |cut: &PlannedCut| cut.from < end && base < cut.to;
     let known: Option<&Recovery> = match &survey.opening {
         Opening::Opens(recovery) => Some(recovery),
-        Opening::Refused { why: Error::Corrupt(why), .. } if holds_bad(why.at) => return Cell::Bad,
+        // A missing segment has a mark of its own.
+        Opening::Refused { why: Error::Corrupt(why), .. }
+            if holds_bad(why.at) && why.what != Damage::MissingSegment =>
+        {
+            return Cell::Bad;
+        }
         Opening::Refused { first_broken, .. } => first_broken.as_deref(),
         _ => None,
     };
