@@ -190,3 +190,59 @@ fn rot_in_a_record_is_located_and_its_neighbours_are_sound() {
         }
     }
 }
+
+/// Any bytes anywhere, any length: looking answers, and never panics, hangs or changes anything.
+#[test]
+fn whatever_is_mangled_looking_answers_and_changes_nothing() {
+    let (mut answers, mut damaged) = (0, 0);
+    for seed in 0..6_u64 {
+        let aged = if seed.is_multiple_of(2) { Aged::closed(seed) } else { Aged::killed(seed) };
+        let files = aged.disk.files();
+        let mut dice = Dice::new(seed);
+        for _ in 0..240 / one_in(4) {
+            let disk = aged.copy();
+            for _ in 0..1 + dice.below(4) {
+                let (path, len) = &files[dice.below(files.len() as u64) as usize];
+                let bytes = [0x00, 0xFF, 0x7F, 0x80, 0xDA, dice.below(256) as u8];
+                let some = vec![bytes[dice.below(6) as usize]; 1 + dice.below(64) as usize];
+                match dice.below(8) {
+                    0 => {
+                        let kept = disk.read_file(path).unwrap();
+                        disk.write_file(path, kept[..dice.below(len + 1) as usize].to_vec()).unwrap();
+                    }
+                    1 => disk.write_file(path, vec![0; dice.below(len * 2 + 1) as usize]).unwrap(),
+                    2 => disk.write_file(path, some).unwrap(),
+                    3 => sawlog::disk::Disk::remove(&disk, path).unwrap_or(()),
+                    _ => {
+                        let left = disk.read_file(path).map_or(0, |bytes| bytes.len() as u64);
+                        let at = dice.below(left.max(1));
+                        let _ =
+                            disk.overwrite(path, at, &some[..some.len().min((left - at.min(left)) as usize)]);
+                    }
+                }
+            }
+            let before = disk.fingerprint();
+            let _ = look(&disk).survey().map(|survey| survey.to_string());
+            damaged += u64::from(verify(&disk, 1).is_ok_and(|(done, _)| done.damages() > 0));
+            if let Ok(reader) = look(&disk).reader() {
+                let first = reader.first().unwrap_or_default();
+                let _ = reader.scan(first).take_while(Result::is_ok).count();
+                for topic in reader.topics().unwrap_or_default() {
+                    let _ = reader.latest(&topic, None, 5);
+                    let _ = reader.find(&topic, "k").count();
+                    for id in reader.queues_of(&topic).unwrap_or_default() {
+                        let queue = reader.queue(&topic, id);
+                        let _ = (queue.min(), queue.max());
+                        let _ = queue.read_from(sawlog::QueueOffset(0)).take_while(Result::is_ok).count();
+                        let _ = queue
+                            .offset_at_time(sawlog::clock::Timestamp(1_700_000_000_500), sawlog::Bound::Last);
+                    }
+                }
+            }
+            assert_eq!(disk.fingerprint(), before);
+            answers += 1;
+        }
+    }
+    println!("{answers} mangled stores, {damaged} of them damaged");
+    assert!(damaged > answers / 3);
+}

@@ -27,7 +27,7 @@ pub struct QueueReader {
 
 /// What an entry leads to.
 enum Led {
-    Here(Record),
+    Here(Box<Record>),
     /// Retention has removed its part of the log.
     Gone,
     /// Not to its own record.
@@ -208,7 +208,7 @@ impl QueueReader {
                     && record.queue_id() == self.id
                     && record.is_queued()
                     && record.topic().as_str() == self.topic;
-                Ok(if is_ours { Led::Here(record) } else { Led::Wrong })
+                Ok(if is_ours { Led::Here(Box::new(record)) } else { Led::Wrong })
             }
             Err(Error::OutOfRange { first, .. }) if entry.at.0 < first => Ok(Led::Gone),
             Err(Error::OutOfRange { .. }) => Ok(Led::Wrong),
@@ -332,7 +332,7 @@ impl QueueFollow {
                 Some((_, Led::Wrong)) => self.go_on_in_log(at)?,
                 Some((_, Led::Here(record))) => {
                     self.next = at.saturating_add(1);
-                    return Ok(Some(record));
+                    return Ok(Some(*record));
                 }
                 Some((_, Led::Gone)) | None => self.next = at.saturating_add(1),
             }
