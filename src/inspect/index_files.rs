@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::checkpoint::Snapshot;
 use crate::disk::{Access, Disk, DiskFile};
 use crate::error::{Error, Result};
-use crate::inspect::parts::{self, OddFile};
+use crate::inspect::folder::{self, OddFile};
 use crate::key_index::{Entry, EntryBytes, Geometry, HEADER_LEN, Header};
 
 /// RocketMQ's own (spec 4.1).
@@ -34,7 +34,7 @@ impl IndexPlace {
 /// Index files ascending by name, and what stands among them.
 pub(super) fn list(disk: &dyn Disk, dir: &Path) -> Result<(Vec<IndexPlace>, Vec<OddFile>)> {
     let (mut found, mut odd) = (Vec::new(), Vec::new());
-    for entry in parts::list(disk, dir)? {
+    for entry in folder::list(disk, dir)? {
         let name =
             entry.name.parse::<u64>().ok().filter(|name| crate::layout::index_name(*name) == entry.name);
         match name {

@@ -24,6 +24,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod folder;
 mod index_files;
 mod opening;
 mod parts;
@@ -42,8 +43,9 @@ use crate::dispatch::DelayLevels;
 use crate::error::Result;
 use crate::key_index::Geometry;
 
+pub use folder::OddFile;
 pub use opening::{Opening, PlannedCut, Recovery};
-pub use parts::OddFile;
+
 pub use reader::{Follow, KeySearch, QueueFollow, QueueReader, Reader};
 pub use survey::{
     AbortFound, CheckpointFound, Holds, IndexFileFound, IndexFound, MarkFound, QueueFound, SegmentFound,

@@ -1,30 +1,20 @@
 //! The parts of a store as they are found: none of them is trusted, and nothing is refused for another one's sake.
 
 use std::collections::HashMap;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::consume_queue::QueueSurvey;
 use crate::disk::{Disk, Entry, Holder};
 use crate::error::{Error, Result};
 use crate::inspect::Look;
+use crate::inspect::folder::{OddFile, list};
 use crate::inspect::index_files::{self, IndexPlace};
 use crate::key_index::Geometry;
 use crate::layout::{self, Layout};
 use crate::offset::LogOffset;
 use crate::recovery::{Before, OnDamage};
 use crate::segment::Survey;
-
-/// A file that is no part of the store in the place where it lies.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct OddFile {
-    /// The file.
-    pub path: PathBuf,
-    /// Why it cannot be one, and what to do.
-    pub why: String,
-}
 
 /// See the file's text.
 #[derive(Debug)]
@@ -158,14 +148,4 @@ fn common_bytes(entries: &[Entry]) -> Option<u64> {
     let named = entries.iter().filter(|e| e.len > 0 && layout::parse_segment_name(&e.name).is_some());
     named.for_each(|entry| *counts.entry(entry.len).or_default() += 1);
     counts.into_iter().max_by_key(|(len, count)| (*count, *len)).map(|(len, _)| len)
-}
-
-/// What a folder holds; a missing one holds nothing.
-pub(super) fn list(disk: &dyn Disk, dir: &Path) -> Result<Vec<Entry>> {
-    match disk.list(dir) {
-        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            Ok(Vec::new())
-        }
-        listed => listed.map_err(|e| Error::io("listing", dir, e)),
-    }
 }

@@ -7,8 +7,9 @@ use crate::clock::Timestamp;
 use crate::consume_queue::ENTRY_BYTES;
 use crate::disk::{Access, BootId, Holder};
 use crate::error::{Damage, Error, Result};
+use crate::inspect::folder::{self, OddFile};
 use crate::inspect::opening::{Opening, opening};
-use crate::inspect::parts::{self, OddFile, Parts};
+use crate::inspect::parts::Parts;
 use crate::inspect::queue_files::QueueFiles;
 use crate::inspect::{Look, index_files};
 use crate::message::{self, Peek, Verify};
@@ -367,7 +368,7 @@ fn abort(parts: &Parts) -> Result<Option<AbortFound>> {
 /// What recoveries have put into our own folder.
 fn kept(parts: &Parts) -> Result<Vec<(PathBuf, u64)>> {
     let own = parts.layout.own();
-    let cuts = parts::list(&*parts.disk, &own)?.into_iter().filter(|entry| entry.name.starts_with("cut-"));
-    let aside = parts::list(&*parts.disk, &own.join("aside"))?;
+    let cuts = folder::list(&*parts.disk, &own)?.into_iter().filter(|entry| entry.name.starts_with("cut-"));
+    let aside = folder::list(&*parts.disk, &own.join("aside"))?;
     Ok(cuts.chain(aside).filter(|entry| !entry.is_dir).map(|entry| (entry.path, entry.len)).collect())
 }

@@ -207,8 +207,9 @@ fn whatever_is_mangled_looking_answers_and_changes_nothing() {
                 let some = vec![bytes[dice.below(6) as usize]; 1 + dice.below(64) as usize];
                 match dice.below(8) {
                     0 => {
-                        let kept = disk.read_file(path).unwrap();
-                        disk.write_file(path, kept[..dice.below(len + 1) as usize].to_vec()).unwrap();
+                        let kept = disk.read_file(path).unwrap_or_default();
+                        disk.write_file(path, kept[..dice.below(kept.len() as u64 + 1) as usize].to_vec())
+                            .unwrap();
                     }
                     1 => disk.write_file(path, vec![0; dice.below(len * 2 + 1) as usize]).unwrap(),
                     2 => disk.write_file(path, some).unwrap(),

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::error::Result;
-use crate::inspect::{Look, parts};
+use crate::inspect::{Look, folder};
 use crate::message::Record;
 use crate::offset::{LogOffset, Position};
 
@@ -85,7 +85,7 @@ impl Reader {
     /// # Errors
     /// [`Error::Io`](crate::Error::Io).
     pub fn topics(&self) -> Result<Vec<String>> {
-        let entries = parts::list(self.shared.disk(), &self.shared.layout.consume_queues())?;
+        let entries = folder::list(self.shared.disk(), &self.shared.layout.consume_queues())?;
         let named = entries.into_iter().filter(|entry| entry.is_dir);
         Ok(named.filter_map(|entry| Some(entry.path.file_name()?.to_str()?.to_owned())).collect())
     }
@@ -96,7 +96,7 @@ impl Reader {
     /// [`Error::Io`](crate::Error::Io).
     pub fn queues_of(&self, topic: &str) -> Result<Vec<u32>> {
         let Some(dir) = self.shared.topic_dir(topic) else { return Ok(Vec::new()) };
-        let entries = parts::list(self.shared.disk(), &dir)?;
+        let entries = folder::list(self.shared.disk(), &dir)?;
         let named = entries.into_iter().filter(|entry| entry.is_dir);
         let mut ids: Vec<u32> = named.filter_map(|entry| entry.name.parse().ok()).collect();
         ids.sort_unstable();

@@ -8,7 +8,7 @@ use super::view::{Known, Shared};
 use crate::clock::Timestamp;
 use crate::consume_queue::{Bound, ENTRY_BYTES, Entry, Probe, search};
 use crate::error::{Corruption, Damage, Error, Result};
-use crate::inspect::parts;
+use crate::inspect::folder;
 use crate::inspect::queue_files::{QueueFiles, Stands};
 use crate::layout::parse_segment_name;
 use crate::message::Record;
@@ -146,7 +146,7 @@ impl QueueReader {
     /// The queue's files as they are now.
     pub(super) fn files(&self) -> Result<QueueFiles> {
         let dir = self.shared.topic_dir(&self.topic).map(|dir| dir.join(self.id.to_string()));
-        let entries = dir.map_or_else(|| Ok(Vec::new()), |dir| parts::list(self.shared.disk(), &dir))?;
+        let entries = dir.map_or_else(|| Ok(Vec::new()), |dir| folder::list(self.shared.disk(), &dir))?;
         let files = entries.iter().filter(|e| !e.is_dir && e.len > 0 && e.len % ENTRY_BYTES == 0);
         // Of several lengths the longest: a file that was cut is shorter.
         let bytes = files.clone().map(|e| e.len).max().unwrap_or(ENTRY_BYTES);

@@ -10,6 +10,7 @@ use crate::consume_queue::ENTRY_BYTES;
 use crate::error::Result;
 use crate::inspect::queue_files::{Raw, Stands};
 use crate::inspect::verify::fault::{Fault, FaultKind, MessageName};
+use crate::inspect::verify::peek::peek_at;
 use crate::inspect::verify::scope::Scope;
 use crate::message::{Derivable, Head};
 use crate::offset::{LogOffset, QueueOffset};
@@ -164,7 +165,7 @@ fn is_the_same_place(scope: &Scope, at: LogOffset, head: &Head<'_>) -> Result<bo
         other.sys_flags.is_queued()
             && (other.topic, other.queue_id, other.queue_offset) == (topic, id, offset)
     };
-    Ok(super::segment::peek_at(scope, at, same)?.unwrap_or(false))
+    Ok(peek_at(scope, at, same)?.unwrap_or(false))
 }
 
 impl Found {

@@ -12,7 +12,9 @@
 mod entries;
 mod fault;
 mod index;
+mod index_scope;
 mod log_end;
+mod peek;
 mod pool;
 mod queues;
 mod result;

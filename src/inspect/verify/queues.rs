@@ -8,8 +8,8 @@ use crate::error::Result;
 use crate::inspect::queue_files::Stands;
 use crate::inspect::verify::entries::Found;
 use crate::inspect::verify::fault::{Fault, FaultKind, MessageName};
+use crate::inspect::verify::peek::peek_at;
 use crate::inspect::verify::scope::{QueueScope, Scope};
-use crate::inspect::verify::segment::peek_at;
 use crate::offset::{LogOffset, QueueOffset};
 
 /// Entries read by one call: 160 KiB.

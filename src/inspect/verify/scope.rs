@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::inspect::Look;
 use crate::inspect::parts::Parts;
 use crate::inspect::queue_files::QueueFiles;
-use crate::inspect::verify::index::IndexScope;
+use crate::inspect::verify::index_scope::IndexScope;
 use crate::message::{Derivable, Head, Verify};
 use crate::offset::{LogOffset, QueueOffset};
 use crate::recovery;

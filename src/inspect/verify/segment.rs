@@ -6,17 +6,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::commit_log::{Visit, Walk};
-use crate::disk::Access;
 use crate::error::{Damage, Error, Result};
 use crate::inspect::queue_files::Stands;
 use crate::inspect::verify::entries::{Entries, Found};
 use crate::inspect::verify::fault::MessageName;
 use crate::inspect::verify::index::{Cursor, KeysFound};
+use crate::inspect::verify::peek::one;
 use crate::inspect::verify::scope::Scope;
 use crate::message::{self, Head, Verify};
 use crate::offset::LogOffset;
 use crate::recovery::last_nonzero;
-use crate::segment::{Segment, SegmentList, Survey};
+use crate::segment::{Segment, SegmentList};
 
 /// After so many records the counts that others see are brought up to date, and it is asked whether to go on.
 const TELL_EVERY: u64 = 256;
@@ -105,14 +105,6 @@ pub(super) fn check(
     };
     let job = Job { scope, list, segment, cursor, done, by_hint: false };
     job.run(entries, from)
-}
-
-/// A list of one segment: its file is closed when the job is done.
-fn one(scope: &Scope, base: LogOffset, path: PathBuf) -> Arc<SegmentList> {
-    let bytes = scope.parts.log.segment_bytes.unwrap_or(1);
-    let found = Survey { segments: vec![(base, path)], segment_bytes: Some(bytes), empty_last: None };
-    let (disk, dir) = (Arc::clone(&scope.parts.disk), scope.parts.layout.commit_log());
-    Arc::new(SegmentList::new(disk, dir, bytes, &found, Access::Read))
 }
 
 impl Job<'_> {
@@ -270,25 +262,4 @@ fn name(head: &Head<'_>) -> Option<MessageName> {
         queue_id: head.queue_id,
         queue_offset: head.queue_offset,
     })
-}
-
-/// Shows the record at `at` to `each`; `None` if none begins there.
-///
-/// # Errors
-/// [`Error::Io`].
-pub(super) fn peek_at<R>(
-    scope: &Scope,
-    at: LogOffset,
-    each: impl FnOnce(&Head<'_>) -> R,
-) -> Result<Option<R>> {
-    let segments = &scope.parts.log.segments;
-    let index = segments.partition_point(|(base, _)| *base <= at).checked_sub(1);
-    let Some((base, path)) = index.and_then(|index| segments.get(index)) else { return Ok(None) };
-    let mut walk = Walk::new(one(scope, *base, path.clone()), at);
-    match walk.visit(|_| Verify::Structure, |_, head| each(head)) {
-        Ok(Visit::Record(_, _, made)) => Ok(Some(made)),
-        Ok(_) => Ok(None),
-        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
 }
