@@ -74,12 +74,13 @@ pub enum Error {
         /// The offset behind the last.
         next: u64,
     },
-    /// The disk has no room; nothing was written. Free some and call again: no restart is needed.
+    /// The disk has no room, or is fuller than [`Retention::refuse_above`](crate::Retention) allows; nothing was
+    /// written. Free some and call again: no restart is needed.
     #[error("disk full: {needed} bytes needed, {free} free")]
     Full {
         /// Bytes that were free.
         free: u64,
-        /// Bytes that were needed.
+        /// Bytes that were needed; where the limit refuses, bytes that must become free to be within it.
         needed: u64,
     },
     /// Only from `try_` calls: the append would have had to wait; nothing was written. Call again later.
@@ -115,6 +116,14 @@ pub enum Error {
         worker: &'static str,
         /// The panic's message.
         message: String,
+    },
+    /// A limit was set for the closing, and it is over: the disk has not answered. The closing goes on behind, and
+    /// ends in order if the disk comes back. Until then appends are refused and the folder stays locked. Nothing is
+    /// lost that was acknowledged: if the process ends first, the next open recovers.
+    #[error("the store is still closing after {limit:?}: the disk has not answered")]
+    StillClosing {
+        /// How long was waited.
+        limit: std::time::Duration,
     },
     /// The store was closed.
     #[error("the store is closed")]

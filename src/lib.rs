@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+// Compiled by the tests, as the README is.
+#![cfg_attr(doctest, doc = include_str!("../MIGRATING.md"))]
 
 mod checkpoint;
 pub mod clock;
@@ -14,6 +16,7 @@ mod layout;
 pub mod message;
 mod offset;
 mod recovery;
+mod retention;
 mod segment;
 mod store;
 mod sync;
@@ -26,6 +29,8 @@ pub use error::{Corruption, Damage, Error, Level, Result};
 pub use message::{Message, Record};
 pub use offset::{LogOffset, Position, QueueOffset};
 pub use recovery::{Cut, MovedBack, OnDamage, RecoveryProgress, RecoveryReport};
+pub use retention::{Retention, Why};
 pub use store::{
     Ack, Batch, Fetch, Filter, Find, Marks, News, Options, Queue, RawBatch, Records, Status, Store, Stored,
+    Swept,
 };

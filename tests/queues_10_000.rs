@@ -22,7 +22,7 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use sawlog::{Fetch, Message, Options, QueueOffset, Status, Store, inspect};
+use sawlog::{Fetch, Message, Options, QueueOffset, Retention, Status, Store, inspect};
 
 const TOPICS: u32 = 100;
 const QUEUES: u32 = 100;
@@ -39,7 +39,8 @@ const MARK: &str = "resident ";
 
 /// RocketMQ's lengths for queue and index files, by default; a shorter log, whose mapped pages are not what is asked.
 fn options() -> Options {
-    Options::new().segment_bytes(16 << 20).open_files(u32::try_from(OPEN_FILES).unwrap())
+    let options = Options::new().segment_bytes(16 << 20).open_files(u32::try_from(OPEN_FILES).unwrap());
+    options.retention(Retention::keep_all().refuse_above(None))
 }
 
 fn topic(n: u32) -> String {

@@ -8,10 +8,11 @@
 //! 4   version          u32       56  boot           16 bytes
 //! 8   generation       u64       72  writer         16 bytes
 //! 16  durable          u64       88  state          u32   1 open, 2 closed, 3 failed
-//! 24  window_bytes     u64       92  zeros
-//! 32  segment_bytes    u64     4092  CRC-32         u32   of the 4,092 bytes before it
-//! 40  ours_from        u64
+//! 24  window_bytes     u64       92  first          u64
+//! 32  segment_bytes    u64      100  zeros
+//! 40  ours_from        u64     4092  CRC-32         u32   of the 4,092 bytes before it
 //! ```
+//! Version 1 had zeros in the place of `first`, which is not known then.
 
 use std::fmt;
 use std::io;
@@ -26,7 +27,9 @@ use crate::offset::LogOffset;
 const NAME: &str = "mark";
 const NEW_NAME: &str = "mark.new";
 const MAGIC: u32 = 0x5341_574D;
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// Without the log's first byte.
+const VERSION_1: u32 = 1;
 const SLOT_BYTES: u64 = 4096;
 const FILE_BYTES: u64 = 2 * SLOT_BYTES;
 const SLOT_LEN: usize = 4096;
@@ -73,7 +76,7 @@ pub(crate) struct Mark {
     pub(crate) generation: u64,
     /// A sync that returned Ok covers every byte of the log before this place.
     pub(crate) durable: LogOffset,
-    /// The most bytes that the writer ever let stand between durable and appended.
+    /// The most bytes that the writer has let stand between durable and appended, of all that is not durable yet.
     pub(crate) window_bytes: u64,
     /// The length of a log segment.
     pub(crate) segment_bytes: u64,
@@ -87,6 +90,9 @@ pub(crate) struct Mark {
     pub(crate) state: State,
     /// Where the log ended when it was closed cleanly; means nothing in the other states.
     pub(crate) end: LogOffset,
+    /// Where the log begins: said before a segment is removed, so that one that is missing without that is noticed.
+    /// `None` in a mark of version 1, and such a mark is written as one: the same bytes as were read.
+    pub(crate) first: Option<LogOffset>,
 }
 
 /// The mark file, open for saving.
@@ -256,7 +262,8 @@ pub(super) fn encode_slot(mark: &Mark) -> Vec<u8> {
     };
     let mut out = Vec::with_capacity(SLOT_LEN);
     out.extend_from_slice(&MAGIC.to_be_bytes());
-    out.extend_from_slice(&VERSION.to_be_bytes());
+    let version = if mark.first.is_some() { VERSION } else { VERSION_1 };
+    out.extend_from_slice(&version.to_be_bytes());
     let offsets = [mark.durable.0, mark.window_bytes, mark.segment_bytes, mark.ours_from.0, mark.end.0];
     out.extend_from_slice(&mark.generation.to_be_bytes());
     for number in offsets {
@@ -265,6 +272,7 @@ pub(super) fn encode_slot(mark: &Mark) -> Vec<u8> {
     out.extend_from_slice(&mark.boot.0);
     out.extend_from_slice(&mark.writer.0);
     out.extend_from_slice(&state.to_be_bytes());
+    out.extend_from_slice(&mark.first.map_or(0, |first| first.0).to_be_bytes());
     out.resize(CRC_AT, 0);
     out.extend_from_slice(&crc32fast::hash(&out).to_be_bytes());
     out
@@ -281,13 +289,15 @@ pub(super) fn decode_slot(bytes: &[u8]) -> Slot {
     }
     let mut fields = Fields(content);
     match (fields.u32(), fields.u32()) {
-        (Some(MAGIC), Some(VERSION)) => decode_fields(fields).map_or(Slot::Bad, Slot::Whole),
+        (Some(MAGIC), Some(version @ (VERSION_1 | VERSION))) => {
+            decode_fields(fields, version).map_or(Slot::Bad, Slot::Whole)
+        }
         (Some(MAGIC), Some(other)) => Slot::Newer(other),
         _ => Slot::Bad,
     }
 }
 
-fn decode_fields(mut fields: Fields<'_>) -> Option<Mark> {
+fn decode_fields(mut fields: Fields<'_>, version: u32) -> Option<Mark> {
     let mark = Mark {
         generation: fields.u64().filter(|g| (1..=MOST_GENERATIONS).contains(g))?,
         durable: LogOffset(fields.u64()?),
@@ -303,6 +313,7 @@ fn decode_fields(mut fields: Fields<'_>) -> Option<Mark> {
             3 => State::Failed,
             _ => return None,
         },
+        first: Some(LogOffset(fields.u64()?)).filter(|_| version > VERSION_1),
     };
     Some(mark)
 }

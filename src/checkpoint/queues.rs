@@ -73,8 +73,8 @@ pub(crate) struct Snapshot {
 /// One queue, as far as it is derived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct QueueMark {
-    /// The offset with which its first file begins, whether an entry or a blank stands there; `next` if it has no
-    /// file. Never above `next`.
+    /// The offset with which its first file begins that counts, whether an entry or a blank stands there; `next` if it
+    /// has no file. Never above `next`. Files before it were retired, and may still be there.
     pub(crate) first: QueueOffset,
     /// The offset that the queue's next message gets. At most 2⁶³ − 1.
     pub(crate) next: QueueOffset,

@@ -72,6 +72,13 @@ impl Ranges {
         }
     }
 
+    /// The log begins at `first` now: ranges that end before it are forgotten. Says whether there were any.
+    pub(crate) fn retire(&mut self, first: LogOffset) -> bool {
+        let before = self.list.len();
+        self.list.retain(|(_, to)| *to > first.0);
+        self.list.len() < before
+    }
+
     /// The ranges in ascending order; an open end is `u64::MAX`.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (LogOffset, LogOffset)> {
         self.list.iter().map(|(from, to)| (LogOffset(*from), LogOffset(*to)))

@@ -1,4 +1,8 @@
 //! Reading: one record, many in order, and raw bytes for a pull reply or a replica. Nothing above the visible mark.
+//!
+//! Below the log's first byte everything answers `OutOfRange`, also to a reader that retention has overtaken: a segment
+//! leaves the list before its file goes, so whatever a look at it ends with, the front has moved by then. What a reader
+//! holds it reads to the end.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,7 +28,7 @@ pub struct Raw {
     pub bytes: Bytes,
     /// The file that holds them, for `sendfile`.
     pub path: PathBuf,
-    /// Where they begin in that file, in bytes.
+    /// Where they begin in that file, in bytes. Retention may remove the file at any moment; `bytes` stay.
     pub file_offset: u64,
 }
 
@@ -36,6 +40,8 @@ pub struct Scan {
     segment: Option<Arc<Segment>>,
     chunk: Bytes,
     chunk_at: LogOffset,
+    /// Nobody looks at what it has shown once the store is closed: it may look at what no sync covers without a copy.
+    of_the_store: bool,
     ended: Option<Error>,
 }
 
@@ -55,6 +61,14 @@ impl CommitLog {
 
     fn out_of_range(&self, asked: LogOffset) -> Error {
         Error::OutOfRange { asked: asked.0, first: self.first().0, next: self.readable().0 }
+    }
+
+    /// What a look at `at` found, unless it failed because that part of the log has been removed meanwhile.
+    fn unless_removed<T>(&self, at: LogOffset, found: Result<T>) -> Result<T> {
+        match found {
+            Err(_) if at < self.first() => Err(self.out_of_range(at)),
+            found => found,
+        }
     }
 
     fn verify_at(&self, at: LogOffset) -> Verify {
@@ -93,6 +107,10 @@ impl CommitLog {
     /// # Errors
     /// [`Error::OutOfRange`]; [`Error::Corrupt`] if no valid record begins there; [`Error::Io`].
     pub(crate) fn record_at(&self, at: LogOffset) -> Result<Record> {
+        self.unless_removed(at, self.look_at(at))
+    }
+
+    fn look_at(&self, at: LogOffset) -> Result<Record> {
         let (segment, left) = self.readable_from(at)?;
         let corrupt = |what| Error::Corrupt(Corruption { path: segment.path().clone(), at, what });
         let head_len = HEAD_BYTES.min(usize::try_from(left).unwrap_or(HEAD_BYTES));
@@ -106,14 +124,20 @@ impl CommitLog {
     pub(crate) fn raw(&self, at: LogOffset, max_bytes: u64) -> Result<Raw> {
         let (segment, left) = self.readable_from(at)?;
         let len = usize::try_from(left.min(max_bytes)).unwrap_or(usize::MAX);
-        let bytes = self.view(&segment, at, len)?;
+        let bytes = self.unless_removed(at, self.view(&segment, at, len))?;
         Ok(Raw { offset: at, bytes, path: segment.path().clone(), file_offset: segment.inside(at) })
     }
 
     /// Records from `from` on.
     pub(crate) fn scan(self: &Arc<Self>, from: LogOffset) -> Scan {
         let (log, chunk) = (Arc::clone(self), Bytes::new());
-        Scan { log, at: from, segment: None, chunk, chunk_at: from, ended: None }
+        Scan { log, at: from, segment: None, chunk, chunk_at: from, of_the_store: false, ended: None }
+    }
+
+    /// The same for a follower that ends before the folder's lock is given back: it copies nothing where the disk is
+    /// mapped.
+    pub(crate) fn follow(self: &Arc<Self>, from: LogOffset) -> Scan {
+        Scan { of_the_store: true, ..self.scan(from) }
     }
 }
 
@@ -159,7 +183,10 @@ impl Scan {
         // Nothing of a chunk of another segment lies behind this segment's base.
         if self.chunk_at < segment.base() || have < need.min(left) || have == 0 {
             let len = usize::try_from(left.min(CHUNK_BYTES.max(need))).unwrap_or(usize::MAX);
-            self.chunk = self.log.view(&segment, self.at, len)?;
+            self.chunk = match self.of_the_store {
+                true => segment.view(self.at, len)?,
+                false => self.log.view(&segment, self.at, len)?,
+            };
             self.chunk_at = self.at;
         }
         self.segment = Some(segment);
@@ -169,14 +196,19 @@ impl Scan {
 
     /// The bytes of the record at the scan's place, which moves behind them; `None` at the visible mark. Nothing is
     /// checked but the length.
+    fn next_bytes(&mut self) -> Result<Option<(LogOffset, Arc<Segment>, Bytes)>> {
+        let found = self.step();
+        self.log.unless_removed(self.at, found)
+    }
+
     fn step(&mut self) -> Result<Option<(LogOffset, Arc<Segment>, Bytes)>> {
         loop {
             let Some(head) = self.look(HEAD_BYTES as u64)? else { return Ok(None) };
             let Some(segment) = self.segment.clone() else { return Ok(None) };
             let at = self.at;
             let corrupt = |what| Error::Corrupt(Corruption { path: segment.path().clone(), at, what });
-            let peek = head.first_chunk::<HEAD_BYTES>().map(message::peek);
-            if let Some(Peek::Blank { .. }) = peek {
+            // By the magic alone, as recovery took it in the parts of the log that a broker wrote.
+            if head.first_chunk::<HEAD_BYTES>().is_some_and(message::is_blank) {
                 self.at = segment.end();
                 continue;
             }
@@ -192,7 +224,7 @@ impl Scan {
     }
 
     fn read(&mut self) -> Result<Option<Record>> {
-        let Some((at, segment, bytes)) = self.step()? else { return Ok(None) };
+        let Some((at, segment, bytes)) = self.next_bytes()? else { return Ok(None) };
         let verify = self.log.verify_at(at);
         message::decode(at, bytes, verify).map(Some).map_err(|what| {
             self.at = at;
@@ -210,7 +242,7 @@ impl Scan {
         verify: bool,
         each: impl FnOnce(LogOffset, &message::Head<'_>) -> R,
     ) -> Result<Option<R>> {
-        let Some((at, segment, bytes)) = self.step()? else { return Ok(None) };
+        let Some((at, segment, bytes)) = self.next_bytes()? else { return Ok(None) };
         let corrupt = |what| Error::Corrupt(Corruption { path: segment.path().clone(), at, what });
         let verify = if verify { self.log.verify_at(at) } else { Verify::Structure };
         let head = message::check(at, &bytes, verify).map_err(corrupt)?;
@@ -219,7 +251,9 @@ impl Scan {
 }
 
 /// Ends at the visible mark, and goes on from there when called again after it has moved. An error stays: every
-/// later call answers with the same one.
+/// later call answers with the same one. So does [`Error::OutOfRange`], which a scan meets that begins below the log's
+/// first byte, or that retention has overtaken: records between are lost to it, and it does not pass over them in
+/// silence. A new scan from the `first` in the error goes on.
 impl Iterator for Scan {
     type Item = Result<Record>;
 

@@ -66,15 +66,15 @@ impl<L: Deref<Target = SegmentList>> Walk<L> {
         Walk { segments, at: from, segment: None, buffer: Vec::new(), buffered_at: from }
     }
 
+    /// Where the walk stands.
+    pub(crate) fn place(&self) -> LogOffset {
+        self.at
+    }
+
     /// Goes on somewhere else.
     pub(crate) fn jump(&mut self, to: LogOffset) {
         self.at = to;
         self.segment = None;
-    }
-
-    /// Where the walk stands.
-    pub(crate) fn place(&self) -> LogOffset {
-        self.at
     }
 
     /// Looks at the place where the walk stands, and moves behind what is valid there.
@@ -82,7 +82,7 @@ impl<L: Deref<Target = SegmentList>> Walk<L> {
     /// # Errors
     /// What the disk says; damage is no error here.
     pub(crate) fn step(&mut self, verify: impl Fn(LogOffset) -> Verify) -> Result<Step<'_>> {
-        let (at, segment, len) = match self.look()? {
+        let (at, segment, len) = match self.look(&verify)? {
             Place::Record(at, segment, len) => (at, segment, len),
             Place::Blank(at) => return Ok(Step::Blank(at)),
             Place::Broken(at, damage) => return Ok(Step::Broken(at, damage, None)),
@@ -112,7 +112,7 @@ impl<L: Deref<Target = SegmentList>> Walk<L> {
         verify: impl Fn(LogOffset) -> Verify,
         each: impl FnOnce(LogOffset, &Head<'_>) -> R,
     ) -> Result<Visit<R>> {
-        let (at, segment, len) = match self.look()? {
+        let (at, segment, len) = match self.look(&verify)? {
             Place::Record(at, segment, len) => (at, segment, len),
             Place::Blank(at) => return Ok(Visit::Blank(at)),
             Place::Broken(at, damage) => return Ok(Visit::Broken(at, damage, None)),
@@ -128,7 +128,7 @@ impl<L: Deref<Target = SegmentList>> Walk<L> {
     }
 
     /// What the first eight bytes say; moves behind a blank record.
-    fn look(&mut self) -> Result<Place> {
+    fn look(&mut self, verify: impl Fn(LogOffset) -> Verify) -> Result<Place> {
         let at = self.at;
         let Some(segment) = self.segment_at(at) else { return Ok(Place::NoSegment(at)) };
         let left = segment.end().since(at);
@@ -140,6 +140,11 @@ impl<L: Deref<Target = SegmentList>> Walk<L> {
         let len = match message::peek(&head) {
             Peek::Record { len } => len,
             Peek::Blank { len } if u64::from(len) == left => {
+                self.at = segment.end();
+                return Ok(Place::Blank(at));
+            }
+            // Where we wrote with a record checksum the length is right, or the record is not whole.
+            _ if message::is_blank(&head) && verify(at) == Verify::Legacy => {
                 self.at = segment.end();
                 return Ok(Place::Blank(at));
             }

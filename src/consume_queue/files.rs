@@ -51,6 +51,11 @@ impl Opened {
         self.file.read_at(offset, out).map_err(|e| Error::io("reading", &self.path, e))
     }
 
+    /// Where, at or behind `offset`, something may stand that is not zero.
+    pub(super) fn next_data(&self, offset: u64) -> Result<Option<u64>> {
+        self.file.next_data(offset).map_err(|e| Error::io("looking for data in", &self.path, e))
+    }
+
     pub(super) fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
         self.file.write_at(offset, bytes).map_err(|e| Error::io("writing", &self.path, e))
     }
@@ -197,7 +202,8 @@ impl Files {
         Ok(Opened { file, path })
     }
 
-    fn segment_bytes(&self) -> u64 {
+    /// The length of a file.
+    pub(super) fn segment_bytes(&self) -> u64 {
         self.entries_per_segment.saturating_mul(ENTRY_BYTES)
     }
 
@@ -298,8 +304,14 @@ impl Files {
             self.reading(folder, before)?.sync().map_err(|error| self.failed(error))?;
             self.cache.lock().set_dirty(key, false);
         }
+        self.sync_names(folder)
+    }
+
+    /// Makes the names in this queue's folder durable, those that went, too, if they are not.
+    pub(super) fn sync_names(&self, folder: &Folder) -> Result<()> {
         let dir = self.folder(folder);
-        if self.folders.lock().contains(&dir) {
+        let is_needed = self.folders.lock().contains(&dir);
+        if is_needed {
             self.disk.sync_dir(&dir).map_err(|e| Error::io("syncing the folder", &dir, e))?;
             self.folders.lock().remove(&dir);
         }

@@ -11,6 +11,7 @@ mod entry;
 mod files;
 mod rebuild;
 mod record;
+mod retire;
 mod state;
 mod survey;
 mod table;
@@ -92,6 +93,12 @@ impl ConsumeQueue {
         QueueOffset(self.state.read().next())
     }
 
+    /// The position with which it begins, as files go: nothing before it is read, and of what stands at or behind it
+    /// only what [`ConsumeQueue::min`] counts has a record.
+    pub(crate) fn first(&self) -> QueueOffset {
+        QueueOffset(self.state.read().first())
+    }
+
     /// [`ConsumeQueue::max`], and the log offset behind the newest record put since the table was opened.
     pub(crate) fn end(&self) -> (QueueOffset, LogOffset) {
         let state = self.state.read();
@@ -104,12 +111,26 @@ impl ConsumeQueue {
     /// # Errors
     /// [`Error::Io`], [`Error::Geometry`]: a file cannot be read.
     pub(crate) fn min(&self, log_first: LogOffset) -> Result<QueueOffset> {
-        let state = self.state.read();
-        if let Some(known) = state.known_min(log_first) {
-            return Ok(QueueOffset(known));
+        loop {
+            let state = self.state.read();
+            if let Some(known) = state.known_min(log_first) {
+                return Ok(QueueOffset(known));
+            }
+            let (from, next, turns) = state.min_search(log_first);
+            drop(state);
+            let least = self.search_min(log_first, from, next)?;
+            let mut state = self.state.write();
+            // What the search looked at may have been retired meanwhile, and looked like nothing.
+            if state.first() <= from {
+                state.keep_min(log_first, least, next, turns);
+                return Ok(QueueOffset(least));
+            }
         }
-        let (mut from, next, turns) = state.min_search(log_first);
-        drop(state);
+    }
+
+    /// The first entry of `[from, next)` that points at or above `log_first`; `next` if there is none.
+    fn search_min(&self, log_first: LogOffset, from: u64, next: u64) -> Result<u64> {
+        let mut from = from;
         let (mut to, mut least) = (next, next);
         // Most often the front of the log has not passed the first entry.
         let mut middle = from;
@@ -121,8 +142,7 @@ impl ConsumeQueue {
             }
             middle = from.midpoint(to);
         }
-        self.state.write().keep_min(log_first, least, next, turns);
-        Ok(QueueOffset(least))
+        Ok(least)
     }
 
     /// The first position in `[from, to)` that holds an entry.
@@ -167,7 +187,7 @@ impl ConsumeQueue {
         drop(state);
         let mut entries = match self.read_files(from, plan.in_files) {
             Ok(entries) => entries,
-            // Its topic was dropped since we looked.
+            // Its topic was dropped since we looked, or its file retired.
             Err(_) if !self.state.read().is_in_files(from) => return Ok(Vec::new()),
             Err(error) => return Err(error),
         };

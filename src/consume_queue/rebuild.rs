@@ -10,7 +10,7 @@ use crate::consume_queue::entry::BLANK;
 use crate::consume_queue::{ConsumeQueue, ENTRY_BYTES, Entry, Geometry, QueueSurvey, QueueTable};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
-use crate::offset::LogOffset;
+use crate::offset::{LogOffset, QueueOffset};
 
 /// How much of a file is looked at in one step, in bytes; a multiple of an entry's.
 const STEP_BYTES: usize = 64 * 1020;
@@ -21,7 +21,7 @@ impl QueueTable {
     /// keeps the numbering; everything behind it will be put again. Of a queue with blanks alone, or with a file that
     /// cannot be read, nothing is kept.
     ///
-    /// Costs a binary search in each queue's files.
+    /// Costs two binary searches in each queue's files.
     ///
     /// # Errors
     /// [`Error::Io`] while clearing `making`, or of a read that might go well another time.
@@ -34,18 +34,36 @@ impl QueueTable {
         log_first: LogOffset,
     ) -> Result<QueueTable> {
         QueueTable::rebuilt(disk, dir, making, geometry, survey, |queue, from, to| {
-            match queue.expired_end(from, to, log_first) {
+            let found = queue.end_in_files(from, to).and_then(|end| {
+                queue.state.write().stood_to = end;
+                queue.expired_end(from, to, log_first)
+            });
+            match found {
                 Err(error) if is_unreadable(&error) => Ok(None),
                 other => other,
             }
         })
     }
 
+    /// Of the queues that were opened to be derived anew, and have been: those whose files had entries beyond the last
+    /// one that the log has a record for, with the number that followed those entries, and the one that follows now. A
+    /// consumer may have a position there (promises rule 13).
+    pub(crate) fn fell_short(&self) -> Vec<(String, u32, QueueOffset, QueueOffset)> {
+        let queues = self.all().into_iter().filter_map(|queue| {
+            let state = queue.state.read();
+            let (was, is) = (QueueOffset(state.stood_to), QueueOffset(state.next()));
+            (is < was).then(|| (queue.folder.topic.to_string(), queue.folder.id, was, is))
+        });
+        let mut queues: Vec<_> = queues.collect();
+        queues.sort_unstable();
+        queues
+    }
+
     /// Clears away what stands in files and is not in the queues: zeros behind each queue's last entry, no file
     /// without an entry, so that a Java broker takes nothing for an entry that is none (spec 18.2, H15). All that is
     /// left is durable then. Before threads run; entries put and not yet written are no entries for this.
     ///
-    /// Costs reading the rest of each queue's last file.
+    /// Costs reading what was ever written of the rest of each queue's last file.
     ///
     /// # Errors
     /// [`Error::Io`]. It may be called again, now or by the next process.
@@ -139,6 +157,22 @@ impl ConsumeQueue {
         Ok(end)
     }
 
+    /// Behind the last position of `[from, to)`, all of it in files, at which something stands: entries and blanks come
+    /// without a gap, and behind them nothing.
+    fn end_in_files(&self, from: u64, to: u64) -> Result<u64> {
+        let (mut from, mut to) = (from, to);
+        while from < to {
+            let middle = from.midpoint(to);
+            let bytes = self.read_bytes(middle, 1)?;
+            let stands = bytes.first_chunk::<20>().map(Stands::of);
+            match stands {
+                Some(Stands::Entry(_) | Stands::Blank) => from = middle.saturating_add(1),
+                Some(Stands::Nothing) | None => to = middle,
+            }
+        }
+        Ok(from)
+    }
+
     fn first_not_blank(&self, from: u64, to: u64) -> Result<Option<(u64, Stands)>> {
         let per_segment = self.shared.files.entries_per_segment();
         let (mut at, mut most) = (from, 1);
@@ -196,7 +230,8 @@ impl ConsumeQueue {
         let file = self.writing(segment)?;
         let mut bytes = vec![0; STEP_BYTES];
         let mut at = from;
-        while at < to {
+        while let Some(data) = file.next_data(at)?.filter(|data| *data < to) {
+            at = data.max(at);
             let step = usize::try_from(to - at).map_or(STEP_BYTES, |left| left.min(STEP_BYTES));
             let Some(bytes) = bytes.get_mut(..step) else { break };
             file.read_at(at, bytes)?;
@@ -209,7 +244,8 @@ impl ConsumeQueue {
         Ok(())
     }
 
-    fn remove(&self, segment: u64) -> Result<()> {
+    /// Removes a file that holds nothing of the queue.
+    pub(super) fn remove(&self, segment: u64) -> Result<()> {
         self.shared.files.remove(&self.folder, segment)?;
         self.state.write().segments.retain(|other| *other != segment);
         Ok(())

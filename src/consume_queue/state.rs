@@ -34,7 +34,10 @@ pub(super) struct State {
     patches: BTreeMap<u64, [u8; 20]>,
     /// Behind the newest record put since the queue was opened.
     pub(super) newest: LogOffset,
+    /// Where what stands in files ended before the queue was derived anew; 0 if it was not.
+    pub(super) stood_to: u64,
     least: Option<Least>,
+    edge: Option<Edge>,
     /// Counts what may lower a minimum: replacements, and new beginnings.
     turns: u32,
     /// In the table's list of queues with something to write.
@@ -52,6 +55,26 @@ struct Least {
     at: u64,
     /// The queue's end at which it holds; `u64::MAX` if an entry was found, so that it holds at any.
     next: u64,
+}
+
+/// Where the log's front must have come before a queue's first file may go.
+#[derive(Clone, Copy, Debug)]
+struct Edge {
+    segment: u64,
+    /// The record of the file's last entry.
+    last: LogOffset,
+}
+
+/// A queue's first file, which others follow, so that it may go.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Front {
+    pub(super) segment: u64,
+    /// The first position in it that counts.
+    pub(super) from: u64,
+    /// The record of its last entry, if that was looked up before.
+    pub(super) last: Option<LogOffset>,
+    /// To be handed back with what is found.
+    pub(super) turns: u32,
 }
 
 /// What a read finds in memory, and what it has to look for in files.
@@ -175,7 +198,7 @@ impl State {
     }
 
     fn forget_min(&mut self) {
-        self.least = None;
+        (self.least, self.edge) = (None, None);
         self.turns = self.turns.wrapping_add(1);
     }
 
@@ -287,7 +310,8 @@ impl State {
 
     /// The minimum found before for this start of the log, if it still holds.
     pub(super) fn known_min(&self, log_first: LogOffset) -> Option<u64> {
-        let least = self.least.filter(|least| least.log_first == log_first)?;
+        let holds = |least: &Least| least.log_first == log_first && least.at >= self.first;
+        let least = self.least.filter(holds)?;
         (least.next == u64::MAX || least.next == self.next()).then_some(least.at)
     }
 
@@ -305,6 +329,47 @@ impl State {
             let next = if at < next { u64::MAX } else { next };
             self.least = Some(Least { log_first, at, next });
         }
+    }
+
+    /// The last file that entries count in: it carries the numbering, and stays (spec 10.3).
+    fn last_segment(&self, per_segment: u64) -> Option<u64> {
+        let counts = |segment: &u64| segment.saturating_mul(per_segment) < self.in_files();
+        let end = self.segments.partition_point(counts);
+        self.segments.get(end.checked_sub(1)?).copied()
+    }
+
+    /// The first file, if others that hold entries follow it.
+    pub(super) fn front(&self, per_segment: u64) -> Option<Front> {
+        let segment = self.first / per_segment;
+        self.last_segment(per_segment).filter(|last| segment < *last)?;
+        let edge = self.edge.filter(|edge| edge.segment == segment);
+        Some(Front { segment, from: self.first, last: edge.map(|edge| edge.last), turns: self.turns })
+    }
+
+    /// Keeps where the last entry of the first file points, unless that may have changed meanwhile.
+    pub(super) fn keep_edge(&mut self, front: Front, last: LogOffset) {
+        if self.turns == front.turns {
+            self.edge = Some(Edge { segment: front.segment, last });
+        }
+    }
+
+    /// The queue begins behind that file, unless it does already or an entry of it may have been replaced.
+    pub(super) fn pass(&mut self, front: Front, per_segment: u64) -> bool {
+        let holds = |now: Front| now.segment == front.segment && now.turns == front.turns;
+        let passes = self.front(per_segment).is_some_and(holds);
+        if passes {
+            self.first = front.segment.saturating_add(1).saturating_mul(per_segment);
+            // Nobody reads what would replace entries there, and its file goes.
+            self.patches = self.patches.split_off(&self.first);
+        }
+        passes
+    }
+
+    /// The oldest file with nothing but what lies before the first entry; never the last one.
+    pub(super) fn retired(&self, per_segment: u64) -> Option<u64> {
+        let oldest = self.segments.first().copied()?;
+        let is_passed = oldest < self.first / per_segment;
+        (is_passed && oldest < self.last_segment(per_segment)?).then_some(oldest)
     }
 
     /// For how many pending entries memory is held.

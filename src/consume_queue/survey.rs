@@ -37,8 +37,8 @@ pub(crate) struct Odd {
 /// What is known of one queue from elsewhere: it has the entries from `first` up to `next`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Known {
-    /// The first queue offset of its first file, whether a blank stands there or an entry; the same as `next` if it
-    /// has no file.
+    /// The first queue offset of its first file that counts, whether a blank stands there or an entry; the same as
+    /// `next` if it has no file. Files before it were retired, and may still be there.
     pub(crate) first: QueueOffset,
     /// The queue offset that its next message gets.
     pub(crate) next: QueueOffset,

@@ -68,8 +68,9 @@ fn allocation(number: u32) -> Allocation {
 
 pub(super) fn space(dir: &Path) -> io::Result<Space> {
     let found = rustix::fs::statvfs(dir)?;
+    let used = found.f_blocks.saturating_sub(found.f_bfree);
     Ok(Space {
-        total: found.f_blocks.saturating_mul(found.f_frsize),
+        total: used.saturating_add(found.f_bavail).saturating_mul(found.f_frsize),
         free: found.f_bavail.saturating_mul(found.f_frsize),
     })
 }

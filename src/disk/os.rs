@@ -3,10 +3,10 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
-use rustix::fs::{CWD, FallocateFlags, RenameFlags};
+use rustix::fs::{CWD, FallocateFlags, RenameFlags, SeekFrom};
 use rustix::io::Errno;
 
 use super::lock::{self, HeldLock};
@@ -197,9 +197,25 @@ impl DiskFile for OsFile {
         self.file.sync_data()
     }
 
+    // Moves the descriptor's own place, by which nobody reads or writes here.
+    fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
+        match rustix::fs::seek(&self.file, SeekFrom::Data(offset)) {
+            Ok(data) => Ok(Some(data).filter(|data| *data < self.len)),
+            Err(Errno::NXIO) => Ok(None),
+            // A file system that does not tell.
+            Err(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS) => Ok((offset < self.len).then_some(offset)),
+            Err(other) => Err(other.into()),
+        }
+    }
+
     fn reserve(&self) -> io::Result<()> {
         self.check_access()?;
         allocate(&self.file, self.len, write_again)
+    }
+
+    // A file system that cannot say counts as one where all is well.
+    fn has_name(&self) -> bool {
+        self.file.metadata().map_or(true, |found| found.nlink() > 0)
     }
 }
 
@@ -294,7 +310,6 @@ mod tests {
 
     #[test]
     fn where_blocks_cannot_be_reserved_they_are_written_and_the_content_stays() {
-        use std::os::unix::fs::MetadataExt;
         let dir = folder();
         let path = dir.path().join("file");
         let len = 3 * STEP_BYTES as u64 + 7;
@@ -310,6 +325,31 @@ mod tests {
         write_zeros(&file.file, len).unwrap();
         assert!(content(&path).iter().all(|byte| *byte == 0));
         assert_eq!(fs::metadata(&path).unwrap().len(), len);
+    }
+
+    #[test]
+    fn what_was_never_written_may_be_passed_over_and_nothing_else_is() {
+        let dir = folder();
+        let len = 64 * STEP_BYTES as u64;
+        let file = OsDisk::create_file(&dir.path().join("file"), len, Reserve::Sparse).unwrap();
+        assert!(file.next_data(0).unwrap().is_none_or(|at| at == 0), "a hole, or no word about it");
+        let written = [5 * STEP_BYTES as u64 + 3, 40 * STEP_BYTES as u64];
+        for at in written {
+            file.write_at(at, b"x").unwrap();
+        }
+        for (from, next) in [(0, 0), (written[0], 0), (written[0] + 1, 1), (written[1], 1)] {
+            let found = file.next_data(from).unwrap().unwrap();
+            assert!((from..=written[next].max(from)).contains(&found), "{from}: {found}");
+        }
+        assert!(file.next_data(len).unwrap().is_none());
+        // Behind the last byte there may be the rest of its block.
+        let mut at = written[1] + 1;
+        while let Some(data) = file.next_data(at).unwrap() {
+            let mut byte = [1];
+            file.read_at(data, &mut byte).unwrap();
+            assert_eq!(byte, [0]);
+            at = data + 1;
+        }
     }
 
     #[test]

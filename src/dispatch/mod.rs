@@ -113,6 +113,11 @@ impl Derived {
         self.dropped.write().insert(topic.as_bytes().to_vec(), until);
     }
 
+    /// Forgets the drops behind which nothing is left: `log_first` is the first byte that the log has.
+    pub(crate) fn prune_dropped(&self, log_first: LogOffset) {
+        self.dropped.write().retain(|_, until| *until > log_first);
+    }
+
     pub(crate) fn dropped(&self) -> BTreeMap<Vec<u8>, LogOffset> {
         self.dropped.read().clone()
     }
@@ -160,7 +165,7 @@ impl Dispatcher {
         last_stored: Timestamp,
         unchecked_to: LogOffset,
     ) -> Dispatcher {
-        let turn = Turn { scan: log.scan(from), last_stored };
+        let turn = Turn { scan: log.follow(from), last_stored };
         let (log, derived) = (Arc::clone(log), Arc::clone(derived));
         Dispatcher { log, derived, dispatched: Watermark::new(from), turn: Mutex::new(turn), unchecked_to }
     }

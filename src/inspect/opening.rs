@@ -46,6 +46,8 @@ pub struct Recovery {
     pub rewritten_bytes: u64,
     /// What would be cut off, and put aside in the `sawlog` folder first.
     pub cuts: Vec<PlannedCut>,
+    /// Segments that retention has given up, and whose files would be removed.
+    pub removed_segments: u64,
     /// From where on queues and key index would be derived; `None`: all of them made anew.
     pub derive_from: Option<LogOffset>,
     /// Queues that would end earlier than they once did.
@@ -95,8 +97,11 @@ fn plan(parts: &Parts, on_damage: OnDamage) -> Result<Plan> {
     let (disk, layout) = (&parts.disk, &parts.layout);
     recovery::refuse_unreadable_kinds(&**disk, layout)?;
     let dir = layout.commit_log();
-    let survey = segment::Survey::of(&**disk, &dir)?;
+    let mut survey = segment::Survey::of(&**disk, &dir)?;
     let before = Before::read(&**disk, layout, on_damage)?;
+    if let Some(first) = before.first() {
+        survey.give_up(first);
+    }
     let bytes = survey.segment_bytes.or(parts.log.segment_bytes).unwrap_or(1);
     let segments = SegmentList::new(Arc::clone(disk), dir, bytes, &survey, Access::Read);
     let derived_to = derived_to(parts, &before)?;
@@ -132,6 +137,7 @@ fn told(parts: &Parts, plan: Plan) -> Recovery {
         log_end: end,
         rewritten_bytes: end.since(plan.rewrite_from),
         cuts,
+        removed_segments: parts.given_up.len() as u64,
         derive_from: plan.replay_from,
         queues_moved_back: plan.report.queues_moved_back,
         side_damage: plan.report.side_damage,

@@ -1,7 +1,7 @@
 //! The parts of a store as they are found: none of them is trusted, and nothing is refused for another one's sake.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::consume_queue::QueueSurvey;
@@ -24,6 +24,8 @@ pub(super) struct Parts {
     pub(super) holder: Holder,
     /// The segments that can be some, all of one length.
     pub(super) log: Survey,
+    /// Segments that retention has given up and not removed yet.
+    pub(super) given_up: Vec<PathBuf>,
     pub(super) odd_log: Vec<OddFile>,
     pub(super) queues: QueueSurvey,
     /// Index files, ascending by name.
@@ -45,12 +47,14 @@ impl Parts {
         let (disk, layout) = (Arc::clone(&look.disk), store_at(look)?);
         let holder =
             disk.holder(&layout.lock()).map_err(|e| Error::io("asking who holds", &layout.lock(), e))?;
-        let (log, odd_log) = log_files(&*disk, &layout.commit_log())?;
-        let queues = QueueSurvey::of(&*disk, &layout.consume_queues())?;
+        // The mark first: what it says is durable lies in files that were there before.
         let (before, own_error) = match Before::read(&*disk, &layout, OnDamage::FirstBroken) {
             Ok(before) => (before, None),
             Err(error) => (Before::unknown(disk.boot_id()), Some(error)),
         };
+        let (mut log, odd_log) = log_files(&*disk, &layout.commit_log())?;
+        let given_up = before.first().map_or_else(Vec::new, |first| log.give_up(first));
+        let queues = QueueSurvey::of(&*disk, &layout.consume_queues())?;
         let (all, mut odd_index) = index_files::list(&*disk, &layout.index())?;
         let geometry = match look.index {
             Some(given) => Some(given),
@@ -65,6 +69,7 @@ impl Parts {
             layout,
             holder,
             log,
+            given_up,
             odd_log,
             queues,
             index,
@@ -78,6 +83,12 @@ impl Parts {
     /// Whether somebody has the store open, or may have.
     pub(super) fn is_held(&self) -> bool {
         matches!(self.holder, Holder::Held { .. })
+    }
+
+    /// The part of the log before its first segment that should be there: retention has not given it up.
+    pub(super) fn missing_front(&self) -> Option<(LogOffset, LogOffset)> {
+        let (from, to) = (self.before.first()?, self.log.segments.first()?.0);
+        (from < to).then_some((from, to))
     }
 
     /// The first byte of the log that is there.

@@ -164,6 +164,9 @@ impl Display for Recovery {
         if self.rewritten_bytes > 0 {
             write!(f, "\n  {} bytes would be made durable again", self.rewritten_bytes)?;
         }
+        if self.removed_segments > 0 {
+            write!(f, "\n  {} segments that retention has given up would be removed", self.removed_segments)?;
+        }
         match self.derive_from {
             None if self.records > 0 => write!(f, "\n  queues and key index would be made anew")?,
             Some(from) if from < end => {

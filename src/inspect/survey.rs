@@ -33,8 +33,11 @@ pub struct Survey {
     pub segment_bytes: Option<u64>,
     /// The log's segments, oldest first.
     pub segments: Vec<SegmentFound>,
-    /// Parts `[from, to)` of the log between two segments that no file holds.
+    /// Parts `[from, to)` of the log that no file holds: between two segments, and in front of all where sawlog knows
+    /// that the log should begin earlier.
     pub missing: Vec<(LogOffset, LogOffset)>,
+    /// Segments that retention has given up, and whose files are still there.
+    pub given_up: Vec<PathBuf>,
     /// How many entries a file of a queue has; `None` if there is none.
     pub queue_segment_entries: Option<u32>,
     /// The queues, by topic and id.
@@ -158,6 +161,8 @@ pub struct MarkFound {
     pub window_bytes: u64,
     /// The length of a log segment in bytes.
     pub segment_bytes: u64,
+    /// Where the log begins, since retention has said it; `None` if it never has.
+    pub first: Option<LogOffset>,
     /// From here on sawlog wrote.
     pub ours_from: LogOffset,
     /// How the writer stands, or ended.
@@ -214,6 +219,7 @@ pub(super) fn survey(look: &Look) -> Result<Survey> {
     let len = parts.log.segment_bytes.unwrap_or(0);
     let bases = parts.log.segments.iter().map(|(base, _)| *base);
     let gaps = bases.clone().zip(bases.skip(1)).filter(|(base, next)| base.plus(len) < *next);
+    let gaps = gaps.map(|(base, next)| (base.plus(len), next));
     let mut odd = parts.odd_log.clone();
     odd.extend(parts.queues.odd.iter().map(|odd| OddFile { path: odd.path.clone(), why: odd.why.clone() }));
     odd.extend(parts.odd_index.iter().cloned());
@@ -226,7 +232,8 @@ pub(super) fn survey(look: &Look) -> Result<Survey> {
         holder: parts.holder,
         segment_bytes: parts.log.segment_bytes,
         segments: segments(&parts)?,
-        missing: gaps.map(|(base, next)| (base.plus(len), next)).collect(),
+        missing: parts.missing_front().into_iter().chain(gaps).collect(),
+        given_up: parts.given_up.clone(),
         queue_segment_entries: parts.queues.entries_per_segment,
         queues: queues(&parts)?,
         index: index(&parts)?,
@@ -234,6 +241,7 @@ pub(super) fn survey(look: &Look) -> Result<Survey> {
             durable: mark.durable,
             window_bytes: mark.window_bytes,
             segment_bytes: mark.segment_bytes,
+            first: mark.first,
             ours_from: mark.ours_from,
             state: match mark.state {
                 State::Open => WriterState::Open,

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::pending::Pending;
 use super::shape::{Entry, EntryBytes, Geometry, Header};
@@ -22,6 +23,8 @@ pub(super) struct IndexFile {
     pub(super) made_for: LogOffset,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) state: RwLock<State>,
+    /// All its records lie below the log's front: it may be gone from the disk at any moment.
+    pub(super) retired: AtomicBool,
 }
 
 /// What of a file stands in memory.
@@ -95,7 +98,8 @@ impl IndexFile {
             front: Front { header: OnDisk::Blank, blank_where_blank: true },
         };
         let (name, path) = place;
-        IndexFile { name, path, geometry, made_for, disk: Arc::clone(disk), state: RwLock::new(state) }
+        let (disk, state, retired) = (Arc::clone(disk), RwLock::new(state), AtomicBool::new(false));
+        IndexFile { name, path, geometry, made_for, disk, state, retired }
     }
 
     /// Puts the keys of one record in; the answer is whether all had room, and how many were put. A file that is
@@ -133,8 +137,23 @@ impl IndexFile {
         self.state.read().head
     }
 
+    /// Whether it is on the disk with all that was put.
+    pub(super) fn is_written(&self) -> bool {
+        let state = self.state.read();
+        state.sealed || (state.file.is_some() && state.pending.is_empty())
+    }
+
     pub(super) fn is_sealed(&self) -> bool {
         self.state.read().sealed
+    }
+
+    /// Says that its records are gone from the log. Before it goes from the disk.
+    pub(super) fn retire(&self) {
+        self.retired.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::SeqCst)
     }
 
     /// The header, and the number in the slot of this hash; 0 if its chain is empty. Reads the slot from the disk if

@@ -6,6 +6,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use super::file::{Front, IndexFile, OnDisk, State};
 use super::name;
@@ -64,8 +65,8 @@ pub(super) fn load(
             blank_where_blank: closed.is_some(),
         },
     };
-    let (disk, state) = (Arc::clone(disk), RwLock::new(state));
-    Ok(IndexFile { name: known.name, path, geometry, made_for: LogOffset::ZERO, disk, state })
+    let (disk, state, retired) = (Arc::clone(disk), RwLock::new(state), AtomicBool::new(false));
+    Ok(IndexFile { name: known.name, path, geometry, made_for: LogOffset::ZERO, disk, state, retired })
 }
 
 struct Loader<'a> {

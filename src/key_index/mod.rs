@@ -15,6 +15,7 @@ mod hash;
 mod load;
 mod name;
 mod pending;
+mod retire;
 mod search;
 mod shape;
 mod survey;
@@ -31,6 +32,7 @@ use crate::error::{Error, Result};
 use crate::offset::LogOffset;
 use crate::sync::{Mutex, RwLock};
 use file::IndexFile;
+use retire::Retired;
 use shape::ENTRY_LEN;
 
 pub(crate) use hash::TopicHash;
@@ -57,6 +59,8 @@ pub(crate) struct KeyIndex {
     pending: AtomicU64,
     /// Names in the folder are not durable.
     folder_changed: AtomicBool,
+    /// Files that count no more and are still on the disk.
+    retired: Mutex<Retired>,
     /// A sync failed: nothing more is written, and nothing is durable any more that was not before.
     failed: Failed,
 }
@@ -67,7 +71,8 @@ impl KeyIndex {
     ///
     /// Of a live file, entries `1 .. next_entry` are read (sequentially; 20 bytes each) and its slots built up in
     /// memory; or the slots are read, where the file was closed and that is cheaper. Files newer than all known ones
-    /// are removed: they hold only what the caller will put again. Nothing else is changed.
+    /// are removed, for they hold only what the caller will put again, and older ones, which were retired. Nothing
+    /// else is changed.
     ///
     /// # Errors
     /// [`Error::InvalidOptions`] for an impossible geometry. [`Error::Geometry`] and [`Error::Foreign`]: the files
@@ -87,18 +92,19 @@ impl KeyIndex {
         check_order(&dir, geometry, known)?;
         let files = known.iter().map(|known| load::load(&disk, &dir, geometry, known).map(Arc::new));
         let files = RwLock::new(files.collect::<Result<_>>()?);
-        let newer = survey.files.get(known.len()..).unwrap_or_default();
-        for name in newer {
+        let others = survey.files.len() > known.len();
+        for name in survey.files.iter().filter(|name| known.iter().all(|known| known.name != **name)) {
             let path = dir.join(name::digits(*name));
             disk.remove(&path).map_err(|e| Error::io("removing", &path, e))?;
         }
-        let folder_changed = AtomicBool::new(!newer.is_empty());
-        let (pending, failed) = (AtomicU64::new(0), Failed::default());
-        Ok(KeyIndex { disk, dir, making, geometry, files, pending, folder_changed, failed })
+        let (pending, folder_changed) = (AtomicU64::new(0), AtomicBool::new(others));
+        let (retired, failed) = (Mutex::default(), Failed::default());
+        Ok(KeyIndex { disk, dir, making, geometry, files, pending, folder_changed, retired, failed })
     }
 
     /// Whether the folder is one that `known` can be opened over: every known file is there, nothing is odd, and
-    /// further files are newer than all known ones (made after the snapshot; nothing in them is needed).
+    /// further files are newer than all known ones (made after the snapshot) or older (retired): nothing in them is
+    /// needed.
     pub(crate) fn covers(survey: &IndexSurvey, known: &[KnownFile]) -> bool {
         survey.is_covered_by(known)
     }
@@ -213,11 +219,13 @@ impl KeyIndex {
     }
 
     /// Store time of the last key that is in a sealed file before which all are sealed: everything up to there
-    /// RocketMQ, too, finds after a crash (its checkpoint's index time, spec 4.6). `None` if no file is sealed.
+    /// RocketMQ, too, finds after a crash (its checkpoint's index time, spec 4.6). `None` if no file was sealed or
+    /// known to be.
     pub(crate) fn sealed_end(&self) -> Option<Timestamp> {
         let files = self.files.read();
         let sealed = files.partition_point(|file| file.is_sealed());
-        files.get(sealed.checked_sub(1)?).map(|file| file.head().end_time)
+        let last = sealed.checked_sub(1).and_then(|last| files.get(last));
+        last.map(|file| file.head().end_time).or_else(|| self.retired.lock().sealed_end)
     }
 
     /// The bytes of entries that are in memory because they were not written out.

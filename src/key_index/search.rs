@@ -69,14 +69,14 @@ impl Search {
     fn step(&mut self) -> Result<Option<LogOffset>> {
         let Some(chain) = &mut self.chain else {
             if let Some(file) = self.files.pop() {
-                self.chain = Some(Chain::start(file, self.hash)?);
+                self.chain = unless_retired(&file, Chain::start(&file, self.hash))?;
             }
             return Ok(None);
         };
         let number = chain.number;
         let entry = match number {
             0 => None,
-            _ => chain.file.entry(number, &mut chain.reader)?,
+            _ => unless_retired(&chain.file, chain.file.entry(number, &mut chain.reader))?.flatten(),
         };
         let Some(entry) = entry else {
             self.chain = None;
@@ -92,12 +92,21 @@ impl Search {
 }
 
 impl Chain {
-    fn start(file: Arc<IndexFile>, hash: u32) -> Result<Chain> {
+    fn start(file: &Arc<IndexFile>, hash: u32) -> Result<Chain> {
         let mut reader = None;
         let (head, newest) = file.chain(hash, &mut reader)?;
         // Beyond the entries is where a slot points that is torn (spec 4.7).
         let number = if newest < head.next_entry { newest } else { 0 };
-        Ok(Chain { file, reader, head, number })
+        Ok(Chain { file: Arc::clone(file), reader, head, number })
+    }
+}
+
+/// What was found, or nothing if the file has been retired: its records are gone, so none of them is missed, and the
+/// file may be, too.
+fn unless_retired<T>(file: &IndexFile, found: Result<T>) -> Result<Option<T>> {
+    match found {
+        Err(_) if file.is_retired() => Ok(None),
+        found => found.map(Some),
     }
 }
 

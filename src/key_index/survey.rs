@@ -65,12 +65,13 @@ impl IndexSurvey {
     }
 
     /// Whether these are the files of a store that knows `known`: all of them are here, nothing is odd, and what
-    /// else is here is newer than all of them. Such a file was made behind the last snapshot and holds nothing that
-    /// will not be derived again; opening removes it.
+    /// else is here is older or newer than all of them. An older file was retired, and its removal cut short; a newer
+    /// one was made behind the last snapshot and holds nothing that will not be derived again. Opening removes both.
     pub(super) fn is_covered_by(&self, known: &[KnownFile]) -> bool {
         let names = known.iter().map(|file| file.name);
-        self.odd.is_empty()
-            && self.files.get(..known.len()).is_some_and(|here| names.eq(here.iter().copied()))
+        let older = known.first().map_or(0, |first| self.files.partition_point(|name| *name < first.name));
+        let here = self.files.iter().skip(older).take(known.len());
+        self.odd.is_empty() && names.eq(here.copied())
     }
 }
 

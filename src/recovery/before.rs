@@ -5,6 +5,7 @@ use crate::clock::Timestamp;
 use crate::disk::{Access, BootId, Disk};
 use crate::error::{Corruption, Error, Result};
 use crate::layout::Layout;
+use crate::offset::LogOffset;
 use crate::recovery::OnDamage;
 
 /// The longest `abort` that is looked at; ours has some 60 bytes, Java's a process id.
@@ -87,6 +88,12 @@ impl Before {
             (Some(mark), None) => mark.state == State::Closed,
             (Some(mark), Some(Abort::Ours(writer))) => mark.writer == writer,
         }
+    }
+
+    /// Where the log begins, if sawlog wrote last and has said it. What lies before was being removed when it ended;
+    /// if the log begins behind it a segment is missing.
+    pub(crate) fn first(&self) -> Option<LogOffset> {
+        self.mark.as_ref().filter(|_| self.is_ours())?.first
     }
 
     /// Whether the last writer, whoever it was, closed in order.

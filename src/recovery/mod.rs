@@ -55,6 +55,8 @@ pub struct RecoveryReport {
     pub rewritten_bytes: u64,
     /// What was cut off, and where it is kept.
     pub cuts: Vec<Cut>,
+    /// Segments that a sweep had given up when it was cut short; their files were removed now.
+    pub removed_segments: u64,
     /// From where on queues and key index were derived from the log; [`RecoveryReport::log_end`] if nothing was.
     pub derived_from: LogOffset,
     /// Whether queues and key index were made anew, because their files were missing, were another program's, or
@@ -68,7 +70,8 @@ pub struct RecoveryReport {
     pub misnumbered: u64,
     /// Files that stood among queues or index files and are none of theirs, and where they are kept.
     pub set_aside: Vec<PathBuf>,
-    /// Queues whose next offset is lower than one that was known before: a consumer position may point past it.
+    /// Queues whose next offset is lower than one that was known before, or than where a broker's queue files ended: a
+    /// consumer position may point past it.
     pub queues_moved_back: Vec<MovedBack>,
     /// Damage in our own small files that could be done without.
     pub side_damage: Vec<Corruption>,
@@ -113,6 +116,9 @@ impl fmt::Display for RecoveryReport {
             "{ended}{who}; {} records checked from offset {} on; the log ends at {}; {} bytes made durable again; {:?}",
             self.records, self.scanned_from, self.log_end, self.rewritten_bytes, self.took
         )?;
+        if self.removed_segments > 0 {
+            write!(f, "\n{} segments removed that retention had given up", self.removed_segments)?;
+        }
         if self.rebuilt {
             write!(f, "\nqueues and key index made anew from the log")?;
         } else if self.derived_from < self.log_end {

@@ -6,6 +6,7 @@ use crate::checkpoint::{Ranges, Snapshot, State, WriterId};
 use crate::clock::Timestamp;
 use crate::commit_log::{QueueOffsets, Step, Walk};
 use crate::error::{Corruption, Damage, Error, Result};
+use crate::layout;
 use crate::message::Verify;
 use crate::offset::{LogOffset, QueueOffset};
 use crate::recovery::before::Before;
@@ -96,6 +97,10 @@ pub(crate) fn plan(scope: &Scope<'_>) -> Result<Plan> {
         from = scope.segments.first().unwrap_or_default();
         found = scan(scope, &ranges, from)?;
     }
+    let missing = before.first().filter(|_| ours).and_then(|first| missing_front(scope, first));
+    if let (Some(missing), OnDamage::Refuse) = (&missing, scope.on_damage) {
+        return Err(Error::Corrupt(missing.clone()));
+    }
     let behind = valid_behind(scope, &ranges, &found)?;
     let evidence = weigh(before, ours, found.end, behind);
     let damage = is_damage(&evidence);
@@ -123,7 +128,7 @@ pub(crate) fn plan(scope: &Scope<'_>) -> Result<Plan> {
         scanned_from: from,
         records: found.records,
         log_end: found.end,
-        side_damage: before.side_damage.clone(),
+        side_damage: before.side_damage.iter().cloned().chain(missing).collect(),
         ..RecoveryReport::default()
     };
     let replay_from = scope.derived_to.filter(|to| ours && *to <= found.end && from <= *to);
@@ -192,6 +197,14 @@ fn finish(before: &Before, ours: bool, mut ranges: Ranges, found: Found, parts: 
         damage,
         later,
     }
+}
+
+/// The segment with which the log should begin, if the one it begins with lies behind. Retention says where the log
+/// begins before it removes anything.
+fn missing_front(scope: &Scope<'_>, first: LogOffset) -> Option<Corruption> {
+    let found = scope.segments.first()?;
+    let path = scope.segments.dir().join(layout::segment_name(first));
+    (found > first).then_some(Corruption { path, at: first, what: Damage::MissingSegment })
 }
 
 /// Whether what was derived is of this log: nobody else wrote since, and nothing of it was cut.

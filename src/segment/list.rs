@@ -1,9 +1,10 @@
 //! All segments of the log: find, roll, sync, cut, drop the front.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use crate::disk::{Access, Disk, Reserve};
 use crate::error::{Error, Result};
@@ -15,8 +16,10 @@ use crate::sync::{Mutex, RwLock};
 /// How much of a segment made ahead is zeroed between two syncs.
 const ZERO_PIECE_BYTES: u64 = 4 << 20;
 
+/// Whether so many bytes more may be taken from the disk.
+pub(crate) type Admit = Box<dyn Fn(u64) -> Result<()> + Send + Sync>;
+
 /// The run of segments, oldest first.
-#[derive(Debug)]
 pub(crate) struct SegmentList {
     pub(super) disk: Arc<dyn Disk>,
     dir: PathBuf,
@@ -30,6 +33,18 @@ pub(crate) struct SegmentList {
     named: Mutex<Option<Arc<Segment>>>,
     /// Why the keeper could not make a segment when it last tried; told to those who do not wait for one.
     not_made: Mutex<Option<Error>>,
+    /// Asked before a segment is made; nobody is while a store is being opened.
+    admit: OnceLock<Admit>,
+}
+
+impl fmt::Debug for SegmentList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let segments = &*self.segments.read();
+        f.debug_struct("SegmentList")
+            .field("dir", &self.dir)
+            .field("segments", segments)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What lies in a segments' folder, found without touching it.
@@ -77,6 +92,15 @@ impl Survey {
         }
         Ok(survey)
     }
+
+    /// Takes out the segments that end at or below `first`, but never the last one, and gives their files back, oldest
+    /// first.
+    pub(crate) fn give_up(&mut self, first: LogOffset) -> Vec<PathBuf> {
+        let bytes = self.segment_bytes.unwrap_or(0);
+        let most = self.segments.len().saturating_sub(1);
+        let gone = self.segments.iter().take(most).take_while(|(base, _)| base.plus(bytes) <= first).count();
+        self.segments.drain(..gone).map(|(_, path)| path).collect()
+    }
 }
 
 impl SegmentList {
@@ -93,7 +117,13 @@ impl SegmentList {
         };
         let segments = RwLock::new(found.segments.iter().map(lazy).collect());
         let (prepared, asked, named) = (Mutex::new(None), AtomicBool::new(false), Mutex::new(None));
-        SegmentList { disk, dir, segment_bytes, segments, prepared, asked, named, not_made: Mutex::new(None) }
+        let (not_made, admit) = (Mutex::new(None), OnceLock::new());
+        SegmentList { disk, dir, segment_bytes, segments, prepared, asked, named, not_made, admit }
+    }
+
+    /// From now on `admit` is asked before a segment is made. Its first word counts.
+    pub(crate) fn admit_by(&self, admit: Admit) {
+        let _ = self.admit.set(admit);
     }
 
     /// The same segments, with no file open.
@@ -151,8 +181,9 @@ impl SegmentList {
     pub(crate) fn roll(&self, zeroed: bool) -> Result<Arc<Segment>> {
         let mut prepared = self.prepared.lock();
         let next = match prepared.take() {
-            Some(next) => next,
-            None => self.make(self.next_base(), zeroed)?,
+            Some(next) if next.has_name() => next,
+            // There is none, or it was removed under us before it held a byte: nothing is lost by making it anew.
+            _ => self.make(self.next_base(), zeroed)?,
         };
         self.segments.write().push_back(Arc::clone(&next));
         Ok(next)
@@ -204,7 +235,10 @@ impl SegmentList {
     fn make(&self, base: LogOffset, zeroed: bool) -> Result<Arc<Segment>> {
         let segment = match self.named.lock().take().filter(|s| s.base() == base) {
             Some(named) => named,
-            None => self.make_named(base, zeroed)?,
+            None => {
+                self.admit.get().map_or(Ok(()), |admit| admit(self.segment_bytes))?;
+                self.make_named(base, zeroed)?
+            }
         };
         self.disk.sync_dir(&self.dir).map_err(|e| {
             // The name is taken now: the next attempt must go on from here, a new file could not have it.
@@ -244,7 +278,7 @@ impl SegmentList {
                 segment.sync()?;
                 at = to;
             }
-            *segment.zeroed.lock() = self.segment_bytes;
+            drop(segment.raise_zeroed(self.segment_bytes));
         }
         segment.sync()?;
         self.disk.rename(&made, &path).map_err(|e| Error::io("renaming in", &path, e))?;
@@ -263,12 +297,16 @@ impl SegmentList {
 
     /// Syncs `[from, to)` in every segment that holds a byte of it, oldest first; of what was written by position,
     /// the whole segment.
+    ///
+    /// # Errors
+    /// [`Error::Io`], also where a segment has lost its name meanwhile: its bytes would be gone with us.
     pub(crate) fn sync(&self, from: LogOffset, to: LogOffset, care: Care) -> Result<()> {
         for segment in self.all_between(from, to) {
             match care {
                 Care::Pages => segment.sync_range(from.max(segment.base()), to)?,
                 Care::Blocks => segment.sync()?,
             }
+            segment.need_name()?;
         }
         Ok(())
     }
@@ -285,16 +323,37 @@ impl SegmentList {
         self.segments.write().pop_back()
     }
 
-    /// Removes the prepared segment's file, which holds nothing: an orderly end leaves no file without records.
-    pub(crate) fn drop_prepared(&self) -> Result<()> {
-        let unused = [self.prepared.lock().take(), self.named.lock().take()];
+    /// Takes the leading segments that end at or below `at` out of the list, oldest first; never the last one. From
+    /// here on nobody finds them, whoever holds one reads on, and what lay in them is out of range. Their files are
+    /// the caller's to remove: only now, so that no reader looks for a file that is gone.
+    pub(crate) fn forget_before(&self, at: LogOffset) -> Vec<Arc<Segment>> {
+        let mut segments = self.segments.write();
+        let most = segments.len().saturating_sub(1);
+        let gone = segments.partition_point(|segment| segment.end() <= at).min(most);
+        segments.drain(..gone).collect()
+    }
+
+    /// Removes the prepared segment's file, which holds nothing: an orderly end leaves no file without records, and a
+    /// full disk gets its room back. Says whether there was one.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; the next segment is made anew or, if its name is still taken, not before a later call.
+    pub(crate) fn drop_prepared(&self) -> Result<bool> {
+        // Held until the name is gone: a roll meanwhile would find it taken.
+        let mut prepared = self.prepared.lock();
+        let unused = [prepared.take(), self.named.lock().take()];
         let mut unused = unused.iter().flatten().map(|segment| segment.path()).peekable();
         if unused.peek().is_none() {
-            return Ok(());
+            return Ok(false);
         }
         for path in unused {
-            self.disk.remove(path).map_err(|e| Error::io("removing", path, e))?;
+            match self.disk.remove(path) {
+                // Somebody else has removed it: it is gone, as it should be.
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+                other => other.map_err(|e| Error::io("removing", path, e))?,
+            }
         }
-        self.disk.sync_dir(&self.dir).map_err(|e| Error::io("syncing the folder", &self.dir, e))
+        self.disk.sync_dir(&self.dir).map_err(|e| Error::io("syncing the folder", &self.dir, e))?;
+        Ok(true)
     }
 }

@@ -39,7 +39,7 @@ impl Inner {
         let mut encoded = self.encode(message, now)?;
         let mut appended = None;
         let (how, records) = (How { level, patience, now }, std::slice::from_mut(&mut encoded));
-        let pushed = self.log.push(records, how, |one| appended = Some(one));
+        let pushed = self.push(records, how, |one| appended = Some(one));
         Inner::recycle(encoded);
         let end = pushed?;
         // The log tells every record's place before it returns.
@@ -85,7 +85,7 @@ impl Inner {
             return Err(Error::InvalidMessage("a batch without messages".into()));
         }
         let how = How { level, patience: Patience::Waits, now };
-        let end = self.log.push(&mut encoded, how, |one| appended.push(one))?;
+        let end = self.push(&mut encoded, how, |one| appended.push(one))?;
         let first = appended.first().copied().ok_or(Error::Closed)?;
         self.wake_flusher(level, first.position.offset, end);
         appended.remove(0);

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::key_index::{IndexSurvey, KeyIndex, KnownFile};
 use crate::layout::Layout;
 use crate::offset::LogOffset;
-use crate::recovery::{Before, DerivedFiles, Plan, RecoveryReport, known_index, known_queues};
+use crate::recovery::{Before, DerivedFiles, MovedBack, Plan, RecoveryReport, known_index, known_queues};
 use crate::store::options::Options;
 use crate::store::recorder::{Recorder, Shape};
 
@@ -191,6 +191,9 @@ impl Derivation {
         let saved_to = snapshot.map(|s| s.derived_to);
         let recorder = Recorder::new(disk_of(), layout.clone(), shape, dispatcher, saved_to);
         replay(log, &recorder, plan, snapshot.is_none())?;
+        report_moved_back(&derived.queues, report);
+        // A sweep may have been cut short, or a broker may have removed segments.
+        recorder.retire(log)?;
         let odd = derived.odd();
         (report.doubled, report.missing, report.misnumbered) = (odd.replaced, odd.missing, odd.refused);
         (report.derived_from, report.rebuilt) = (from, snapshot.is_none() && from < report.log_end);
@@ -231,6 +234,17 @@ fn replay(log: &CommitLog, recorder: &Recorder, plan: &Plan, anew: bool) -> Resu
         log.number_from(&topic, id, if is_refused { known.next } else { counted.max(known.next) });
     }
     Ok(())
+}
+
+/// A broker's queue files may say that a queue went further than the log does: the log was cut by a power loss.
+fn report_moved_back(queues: &QueueTable, report: &mut RecoveryReport) {
+    for (topic, queue_id, was, is) in queues.fell_short() {
+        let moved = &mut report.queues_moved_back;
+        match moved.iter_mut().find(|moved| moved.topic == topic && moved.queue_id == queue_id) {
+            Some(known) => known.was = known.was.max(was),
+            None => moved.push(MovedBack { topic, queue_id, was, is }),
+        }
+    }
 }
 
 /// The last key of the index files that are full and synced, without one before that is not.

@@ -10,6 +10,7 @@ use crate::commit_log::CommitLog;
 use crate::disk::{Disk, Reserve};
 use crate::error::{Error, Result};
 use crate::layout::Layout;
+use crate::offset::LogOffset;
 use crate::sync::Mutex;
 use crate::worker::Next;
 
@@ -30,6 +31,8 @@ struct Kept {
     mark: Mark,
     saved_at: Duration,
     ranges: Ranges,
+    /// The store was closed: the folder is not ours any more.
+    ended: bool,
 }
 
 impl Keeper {
@@ -41,7 +44,7 @@ impl Keeper {
         mark: Mark,
         ranges: Ranges,
     ) -> Keeper {
-        let kept = Kept { file, mark, saved_at: Duration::ZERO, ranges };
+        let kept = Kept { file, mark, saved_at: Duration::ZERO, ranges, ended: false };
         Keeper { disk, layout, kept: Mutex::new(kept) }
     }
 
@@ -63,6 +66,53 @@ impl Keeper {
         kept.save_mark(mark)?;
         kept.saved_at = now;
         Ok(Next::Wait)
+    }
+
+    /// Says durably that the log begins at `first` from now on, all of it below being flushed; a later open removes what
+    /// it finds before. Nothing if that was said already.
+    ///
+    /// # Errors
+    /// [`Error::Io`]. The mark before it counts for this process; a later open may find either.
+    pub(crate) fn say_first(&self, log: &CommitLog, first: LogOffset) -> Result<()> {
+        let mut kept = self.kept.lock();
+        if kept.mark.first.is_some_and(|said| said >= first) {
+            return Ok(());
+        }
+        let durable = kept.mark.durable.max(log.flushed().at());
+        let mark = Mark { first: Some(first), durable, ..kept.mark };
+        kept.save_mark(mark)
+    }
+
+    /// Forgets the ranges that lie below the log's first byte.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; the next save says it again.
+    pub(crate) fn retire_ranges(&self, first: LogOffset) -> Result<()> {
+        let mut kept = self.kept.lock();
+        if kept.ranges.retire(first) { kept.ranges.save(&*self.disk, &self.layout.own()) } else { Ok(()) }
+    }
+
+    /// Says durably how far the log may run ahead of the disk: before anything is accepted under a larger window, and
+    /// when everything that was accepted under a larger one is flushed (promises rule 2).
+    ///
+    /// # Errors
+    /// [`Error::Failed`], [`Error::Closed`]: nothing was saved. [`Error::Io`].
+    pub(crate) fn save_window(&self, log: &CommitLog, window_bytes: u64) -> Result<()> {
+        let mut kept = self.kept.lock();
+        if let Some(failure) = log.failure() {
+            return Err(failure);
+        }
+        if kept.ended || kept.mark.state != State::Open {
+            return Err(Error::Closed);
+        }
+        let durable = log.flushed().at().max(kept.mark.durable);
+        let mark = Mark { durable, window_bytes, ..kept.mark };
+        kept.save_mark(mark)
+    }
+
+    /// The store was closed, in order or not: nothing is saved from now on, and nobody is in the middle of it.
+    pub(crate) fn ended(&self) {
+        self.kept.lock().ended = true;
     }
 
     /// The log has failed: says so in the mark, without a sync, for the disk deserves no trust. A later open in the

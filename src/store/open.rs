@@ -1,20 +1,21 @@
 //! Opening: the lock before anything is read, a plan that touches nothing, the abort mark before the first change.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, Weak};
 
 use crate::checkpoint::{Mark, MarkFile, State, WriterId};
 use crate::clock::{Clock, SystemClock};
-use crate::commit_log::{CommitLog, OnFailure, Setup, Start, Way};
+use crate::commit_log::{CommitLog, OnFailure, Setup, Start, Terms};
 use crate::disk::{Access, Disk, Lock, default_for};
 use crate::dispatch::Dispatcher;
-use crate::error::{Error, Level, Result};
+use crate::error::{Error, Result};
 use crate::layout::Layout;
 use crate::message::Checksum;
 use crate::offset::LogOffset;
 use crate::recovery::{self, Before, Plan, RecoveryReport, Scope};
 use crate::segment::{Segment, SegmentList, Survey};
 use crate::store::derive::{Derivation, Found};
+use crate::store::flushing::terms;
 use crate::store::keeper::{Keeper, write_small};
 use crate::store::options::Options;
 use crate::store::recorder::Recorder;
@@ -43,6 +44,8 @@ pub(super) struct Bells {
 /// What opening has looked at, and decided, before it changed anything.
 struct Looked {
     survey: Survey,
+    /// Files of segments that a sweep had given up when it was cut short, oldest first.
+    given_up: Vec<PathBuf>,
     before: Before,
     segments: SegmentList,
     plan: Plan,
@@ -64,22 +67,23 @@ pub(super) fn open(root: &Path, options: &Options, bells: Bells) -> Result<Opene
     let checksum = options.checksum.unwrap_or_else(|| default_checksum(&plan));
     let mut report = std::mem::take(&mut plan.report);
     let end = report.log_end;
+    let segment = active_segment(&segments, end)?;
     let mark = Mark {
         generation: 0,
         durable: end,
-        window_bytes: options.window_bytes(),
+        window_bytes: terms_of(options).window_bytes,
         segment_bytes: segments.segment_bytes(),
         ours_from: plan.ours_from,
         boot: before.boot,
         writer,
         state: State::Open,
         end,
+        first: segments.first(),
     };
     match checksum {
         Checksum::Record => plan.ranges.open_at(end),
         Checksum::Body => plan.ranges.close_at(end),
     }
-    let segment = active_segment(&segments, end)?;
     plan.ranges.save(&*disk, &layout.own())?;
     let mark = file.save(mark)?;
     let ours = plan.ranges.iter().collect();
@@ -101,8 +105,9 @@ pub(super) fn open(root: &Path, options: &Options, bells: Bells) -> Result<Opene
 fn failure_hook(keeper: &Arc<Keeper>, follower: &Arc<OnceLock<Weak<Dispatcher>>>) -> OnFailure {
     let (keeper, follower) = (Arc::clone(keeper), Arc::clone(follower));
     Box::new(move |error| {
-        if !matches!(error, Error::Closed) {
-            keeper.failed();
+        match error {
+            Error::Closed => keeper.ended(),
+            _ => keeper.failed(),
         }
         let dispatcher = follower.get().and_then(Weak::upgrade);
         dispatcher.map(|dispatcher| dispatcher.fail(error)).unwrap_or_default()
@@ -113,8 +118,9 @@ fn failure_hook(keeper: &Arc<Keeper>, follower: &Arc<OnceLock<Weak<Dispatcher>>>
 fn look(disk: &Arc<dyn Disk>, layout: &Layout, options: &Options) -> Result<Looked> {
     recovery::refuse_unreadable_kinds(&**disk, layout)?;
     let dir = layout.commit_log();
-    let survey = Survey::of(&**disk, &dir)?;
+    let mut survey = Survey::of(&**disk, &dir)?;
     let before = Before::read(&**disk, layout, options.on_damage)?;
+    let given_up = before.first().map_or_else(Vec::new, |first| survey.give_up(first));
     let segment_bytes = options.segment_bytes_for(&dir, survey.segment_bytes)?;
     let segments = SegmentList::new(Arc::clone(disk), dir, segment_bytes, &survey, Access::Write);
     let derivation = Derivation::look(&**disk, layout, options, &before)?;
@@ -122,7 +128,7 @@ fn look(disk: &Arc<dyn Disk>, layout: &Layout, options: &Options) -> Result<Look
     let derived_to = derivation.whole_to;
     let plan =
         recovery::plan(&Scope { segments: &segments, before: &before, on_damage, derived_to, progress })?;
-    Ok(Looked { survey, before, segments, plan, derivation })
+    Ok(Looked { survey, given_up, before, segments, plan, derivation })
 }
 
 /// Everything that changes the folder, from the abort mark on. May stop anywhere and be begun again.
@@ -132,7 +138,7 @@ fn change(
     looked: &mut Looked,
     (writer, options): (WriterId, &Options),
 ) -> Result<MarkFile> {
-    let Looked { survey, before, segments, plan, derivation } = looked;
+    let Looked { survey, given_up, before, segments, plan, derivation } = looked;
     let rebuild = plan.replay_from.is_none();
     // Before a broker could find our abort mark beside times that it may not rely on; without that mark it looks at
     // none of them.
@@ -149,22 +155,37 @@ fn change(
         true => (MarkFile::start_anew(&**disk, &own)?, None),
         false => MarkFile::open_or_create(&**disk, &own)?,
     };
+    // Not before what the mark says of them is durable.
+    plan.report.removed_segments = finish_sweep(&**disk, segments.dir(), given_up)?;
     derivation.prepare(&**disk, layout, before, plan, options)?;
     recovery::apply(plan, &**disk, layout, segments, (&mut file, old))?;
     Ok(file)
 }
 
+/// Removes what a sweep had given up, each name durably before the next: whatever a cut leaves has no gap. A broker
+/// that came now would find a whole log.
+fn finish_sweep(disk: &dyn Disk, dir: &Path, given_up: &[PathBuf]) -> Result<u64> {
+    let mut removed = 0;
+    for path in given_up {
+        disk.remove(path).map_err(|e| Error::io("removing", path, e))?;
+        disk.sync_dir(dir).map_err(|e| Error::io("syncing the folder", dir, e))?;
+        removed += 1;
+    }
+    Ok(removed)
+}
+
+fn terms_of(options: &Options) -> Terms {
+    terms(options.policy.ack_when(), options.readers_see, options.max_message())
+}
+
 fn setup(options: &Options, bells: Bells, ours: Vec<(LogOffset, LogOffset)>, on_failure: OnFailure) -> Setup {
-    let ack_when = options.policy.ack_when();
     Setup {
         clock: Arc::clone(&options.clock),
         flusher: bells.flusher,
         janitor: bells.janitor,
         keeper: bells.keeper,
         follower: bells.dispatcher,
-        way: if ack_when == Level::Flushed { Way::Staged } else { Way::Direct },
-        window_bytes: options.window_bytes(),
-        readers_see: options.readers_see.unwrap_or(ack_when),
+        terms: terms_of(options),
         verify_on_read: options.verify_on_read,
         ours,
         on_failure,

@@ -12,6 +12,7 @@ use crate::flush::{AsyncFlush, FlushPolicy};
 use crate::key_index;
 use crate::message::Checksum;
 use crate::recovery::{OnDamage, OnProgress, RecoveryProgress};
+use crate::retention::Retention;
 
 /// The least and the most that a segment may measure, in bytes: RocketMQ's positions in a file are 31-bit numbers.
 const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 64 * 1024..=(1 << 31) - 1;
@@ -50,6 +51,7 @@ pub struct Options {
     pub(super) open_files: u32,
     pub(super) delay_levels: DelayLevels,
     pub(super) rebuild: bool,
+    pub(super) retention: Retention,
     pub(super) disk: Option<Arc<dyn Disk>>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) by_hand: bool,
@@ -73,6 +75,7 @@ impl Default for Options {
             open_files: 512,
             delay_levels: DelayLevels::default(),
             rebuild: false,
+            retention: Retention::default(),
             disk: None,
             clock: Arc::new(SystemClock::new()),
             by_hand: false,
@@ -87,13 +90,14 @@ impl Options {
         Options::default()
     }
 
-    /// When the log is flushed and what an append waits for. Default: [`AsyncFlush`] with RocketMQ's numbers.
+    /// When the log is flushed and what an append waits for, to begin with: see
+    /// [`Store::set_flush`](crate::Store::set_flush). Default: [`AsyncFlush`] with RocketMQ's numbers.
     #[must_use]
     pub fn flush(self, policy: impl FlushPolicy + 'static) -> Options {
         Options { policy: Arc::new(policy), ..self }
     }
 
-    /// What readers see. Default: what the policy acknowledges, so that nobody reads what a power cut may take back
+    /// What readers see, whatever the policy. Default: what the policy in force acknowledges, so that nobody reads what a power cut may take back
     /// under SYNC_FLUSH (promises rule 9; apache/rocketmq#8239).
     #[must_use]
     pub fn readers_see(self, level: Level) -> Options {
@@ -196,6 +200,14 @@ impl Options {
         Options { rebuild: true, ..self }
     }
 
+    /// How long records stay, and when the disk is too full for more. It is not written down: every open says it
+    /// again. It may be changed while the store runs ([`Store::set_retention`](crate::Store::set_retention)). Default:
+    /// 72 hours, 85 % of the disk, appends refused above 90 %, as with RocketMQ; see [`Retention`].
+    #[must_use]
+    pub fn retention(self, rules: Retention) -> Options {
+        Options { retention: rules, ..self }
+    }
+
     /// The disk. Default: the mapped disk; the positioned one where the file system promises nothing by allocating.
     #[must_use]
     pub fn disk(self, disk: impl Disk + 'static) -> Options {
@@ -231,6 +243,7 @@ impl Options {
         {
             return refuse(format!("max_message_bytes {message} does not fit into segment_bytes {segment}"));
         }
+        self.retention.check()?;
         self.check_derived()
     }
 
@@ -288,13 +301,14 @@ impl Options {
             (asked, None) => Ok(asked.unwrap_or(DEFAULT_SEGMENT_BYTES)),
         }
     }
+}
 
-    /// The window: its base, and twice the longest record, because a roll adds as much as the record again.
-    pub(super) fn window_bytes(&self) -> u64 {
-        let base = match self.policy.ack_when() {
-            Level::Flushed => SYNC_WINDOW_BYTES,
-            Level::Written => ASYNC_WINDOW_BYTES,
-        };
-        base + 2 * (u64::from(self.max_message()) + RECORD_EXTRA_BYTES + 16)
-    }
+/// The window of a policy that acknowledges so: its base, and twice the longest record, because a roll adds as much as
+/// the record again.
+pub(super) fn window_bytes(ack_when: Level, max_message_bytes: u32) -> u64 {
+    let base = match ack_when {
+        Level::Flushed => SYNC_WINDOW_BYTES,
+        Level::Written => ASYNC_WINDOW_BYTES,
+    };
+    base + 2 * (u64::from(max_message_bytes) + RECORD_EXTRA_BYTES + 16)
 }

@@ -54,6 +54,8 @@ struct Kept {
     /// What is to be said next, once everything in it is durable.
     waiting: Option<Captured>,
     written_at: Duration,
+    /// A queue or the index begins later than is written down: no file may go yet.
+    front_moved: bool,
     closed: bool,
 }
 
@@ -66,7 +68,8 @@ impl Recorder {
         dispatcher: Arc<Dispatcher>,
         saved_to: Option<LogOffset>,
     ) -> Recorder {
-        let kept = Kept { saved_to, waiting: None, written_at: Duration::ZERO, closed: false };
+        let written_at = Duration::ZERO;
+        let kept = Kept { saved_to, waiting: None, written_at, front_moved: false, closed: false };
         Recorder { disk, layout, shape, dispatcher, kept: Mutex::new(kept) }
     }
 
@@ -77,8 +80,8 @@ impl Recorder {
     /// Writes what is due.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io): a sync failed, which is final. A full disk is no error: what was not written
-    /// stays in memory and is tried again.
+    /// [`Error::Failed`]: the sync of a file of a queue or of the index failed, which is final. [`Error::Io`]: what was
+    /// not written stays in memory. A full disk is no error: it is tried again.
     pub(crate) fn record(&self, log: &CommitLog, now: Duration) -> Result<Next> {
         let mut kept = self.kept.lock();
         if log.failure().is_some() {
@@ -126,7 +129,7 @@ impl Recorder {
     /// Moves to files what a sync of the log covers.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io); what was not written stays in memory.
+    /// [`Error::Io`]; what was not written stays in memory. [`Error::Failed`] if a sync failed, now or before.
     pub(crate) fn write_out(&self, durable: LogOffset) -> Result<()> {
         let derived = self.dispatcher.derived();
         derived.queues.write_out(durable)?;
@@ -159,6 +162,37 @@ impl Recorder {
         };
         let at = last_stored.min(limit);
         JavaCheckpoint { physic: at, logics: at, index }.save(&*self.disk, &self.layout.checkpoint())
+    }
+
+    /// Up to where everything derived is said to be durable.
+    pub(crate) fn saved_to(&self) -> Option<LogOffset> {
+        self.kept.lock().saved_to
+    }
+
+    /// Everything derived from below `first`, which must be dispatched, is durable and said to be when this returns:
+    /// the queues' next offsets above all (promises rule 5). Futures whose time has come are told by the caller's
+    /// [`CommitLog::wake_up`].
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Full`]: what was said before counts. [`Error::Failed`], [`Error::Closed`].
+    pub(crate) fn cover(&self, log: &CommitLog, first: LogOffset) -> Result<()> {
+        let mut kept = self.kept.lock();
+        if kept.closed {
+            return Err(Error::Closed);
+        }
+        if kept.saved_to.is_some_and(|to| to >= first) {
+            return Ok(());
+        }
+        let waiting = kept.waiting.take().filter(|captured| captured.at >= first);
+        let captured = waiting.unwrap_or_else(|| self.dispatcher.capture());
+        let to = captured.at;
+        while log.flushed().at() < to {
+            log.flush_and_put_off()?;
+        }
+        self.write_out(to)?;
+        self.save(&captured, self.dispatcher.derived().dropped())?;
+        kept.saved_to = Some(to);
+        Ok(())
     }
 
     /// The last thing but the log's mark: everything derived, written, synced and said.
@@ -201,6 +235,52 @@ impl Recorder {
         let done = self.drop_now(log, topic);
         log.wake_up();
         done
+    }
+
+    /// What is derived follows the front of the log: queues, key index and dropped topics forget what points below its
+    /// first byte, and the files that hold nothing else go. To be called when segments have left the log, and when it
+    /// is opened: the last sweep may have been cut short. Gives the bytes that the removed files measured.
+    ///
+    /// The order: beginnings move in memory, `sawlog/queues` says so durably, files go. So no crash leaves a file
+    /// missing that is counted on. What is captured for that must be durable, too, which may take a sync of the log.
+    /// Neither the dispatcher nor a reader waits for it. Futures whose time has come are told by the caller's
+    /// [`CommitLog::wake_up`].
+    ///
+    /// # Errors
+    /// [`Error::Io`], also of a single file: all others have gone by then, and a later call goes on. [`Error::Failed`],
+    /// [`Error::Closed`].
+    pub(crate) fn retire(&self, log: &CommitLog) -> Result<u64> {
+        let derived = self.dispatcher.derived();
+        let first = log.first();
+        derived.prune_dropped(first);
+        let moved = derived.queues.move_front(first);
+        let forgotten = derived.keys.as_ref().is_some_and(|keys| keys.forget_before(first));
+        self.say_front(log, forgotten || !matches!(moved, Ok(false)))?;
+        let queues = derived.queues.remove_retired();
+        let index = derived.keys.as_ref().map_or(Ok(0), |keys| keys.remove_retired());
+        moved?;
+        Ok(queues?.saturating_add(index?))
+    }
+
+    fn say_front(&self, log: &CommitLog, moved: bool) -> Result<()> {
+        let mut kept = self.kept.lock();
+        if kept.closed {
+            return Err(Error::Closed);
+        }
+        kept.front_moved |= moved;
+        if !kept.front_moved {
+            return Ok(());
+        }
+        let captured = self.dispatcher.capture();
+        while log.flushed().at() < captured.at {
+            log.flush_and_put_off()?;
+        }
+        self.write_out(captured.at)?;
+        self.save(&captured, self.dispatcher.derived().dropped())?;
+        kept.saved_to = Some(captured.at);
+        kept.waiting = None;
+        kept.front_moved = false;
+        Ok(())
     }
 
     fn drop_now(&self, log: &CommitLog, topic: &str) -> Result<()> {

@@ -7,7 +7,7 @@ use sawlog::disk::OsDisk;
 use sawlog::disk::sim::SimDisk;
 use sawlog::flush::{AsyncFlush, SyncFlush};
 use sawlog::message::Transaction;
-use sawlog::{DelayLevels, Message, Options, QueueOffset, Record, Store};
+use sawlog::{DelayLevels, Message, MovedBack, Options, QueueOffset, Record, Retention, Store};
 use serde_json::Value;
 
 use crate::world::*;
@@ -50,7 +50,12 @@ fn taken_over(name: &str) -> World {
 }
 
 fn options(disk: &SimDisk) -> Options {
-    Options::new().disk(disk.clone()).index_slots(100).index_entries(1000).by_hand()
+    kept().disk(disk.clone()).index_slots(100).index_entries(1000).by_hand()
+}
+
+/// Java wrote these stores years ago: by the default rules they have expired.
+fn kept() -> Options {
+    Options::new().retention(Retention::keep_all())
 }
 
 fn open(disk: &SimDisk, sync: bool) -> Store {
@@ -67,11 +72,35 @@ fn every_java_store_opens_and_reads_as_java_reads_it() {
         let report = store.recovery();
         assert!(report.foreign_writer, "{name}");
         assert_eq!(report.clean_shutdown, clean, "{name}");
+        assert_eq!(report.queues_moved_back, [], "{name}");
         assert_eq!(report.records as usize, count, "{name}: a foreign log is looked at as a whole");
         let rows: Vec<_> = all(&store).iter().map(row).collect();
         assert_eq!(rows.len(), count);
         assert_eq!(rows, expected(name), "{name}");
         assert_eq!(store.marks().first.0, rows[0].0 / SEGMENT * SEGMENT, "{name}");
+    }
+}
+
+/// A power cut under a broker's ASYNC_FLUSH: its queue files reached the disk, the log's last record did not. A consumer
+/// may stand behind the message that is gone (promises rule 13).
+#[test]
+fn a_queue_file_that_goes_further_than_the_log_is_reported() {
+    for (name, count, _) in STORES {
+        let world = taken_over(name);
+        let (at, topic, queue_id, ordinal) = expected(name).pop().unwrap();
+        let base = at / SEGMENT * SEGMENT;
+        let zeros = vec![0; usize::try_from(base + SEGMENT - at).unwrap()];
+        world.disk.overwrite(format!("/store/commitlog/{base:020}"), at - base, &zeros).unwrap();
+        let store = open(&world.disk, true);
+        let report = store.recovery();
+        assert_eq!((report.log_end.0, report.records as usize), (at, count - 1), "{name}");
+        let (was, is) = (QueueOffset(ordinal + 1), QueueOffset(ordinal));
+        let moved = MovedBack { topic: topic.clone(), queue_id, was, is };
+        assert_eq!(report.queues_moved_back, [moved], "{name}");
+        assert!(report.to_string().contains(&format!("queue {topic}/{queue_id} ended at {was}")), "{report}");
+        assert_eq!(store.queue(&topic, queue_id).max(), is, "{name}");
+        store.close().unwrap();
+        assert_eq!(open(&world.disk, true).recovery().queues_moved_back, [], "{name}: it is told once");
     }
 }
 
@@ -197,13 +226,13 @@ fn a_java_store_on_real_files_is_taken_over_and_given_back() {
     for (name, count, _) in STORES {
         let folder = tempfile::tempdir().unwrap();
         copy(&data(name), folder.path());
-        let store = Store::open(folder.path(), Options::new()).unwrap();
+        let store = Store::open(folder.path(), kept()).unwrap();
         assert_eq!(all(&store).len(), count);
         for n in 0..100 {
             store.append_and_wait(&numbered(n)).unwrap();
         }
         store.close().unwrap();
-        let store = Store::open(folder.path(), Options::new().flush(SyncFlush)).unwrap();
+        let store = Store::open(folder.path(), kept().flush(SyncFlush)).unwrap();
         let rows: Vec<_> = all(&store).iter().map(row).collect();
         assert_eq!(rows.len(), count + 100);
         assert_eq!(rows[..count], expected(name));
@@ -220,6 +249,41 @@ fn copy(from: &Path, to: &Path) {
             copy(&entry.path(), &target);
         } else {
             std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// A broker whose power was cut went on behind a blank record of which the magic alone had reached the disk: RocketMQ
+/// looks at no more (spec 2.2). We refused the store as damaged, and `OnDamage::FirstBroken` would have cut all that
+/// the broker had stored since.
+#[test]
+fn a_brokers_blank_record_is_known_by_its_magic_alone() {
+    for (name, count, clean) in STORES {
+        for torn in [[0; 4], [0, 0, 0x10, 0], [0x7F, 0xFF, 0xFF, 0xFF], [0xFF; 4]] {
+            let world = taken_over(name);
+            // Where a segment's last record ends, the blank one begins.
+            let rows = expected(name);
+            let place = |row: &Row| (row.0 / SEGMENT, row.0);
+            let roll = rows.windows(2).find(|two| place(&two[0]).0 < place(&two[1]).0).unwrap();
+            let file = format!("/store/commitlog/{:020}", roll[0].0 / SEGMENT * SEGMENT);
+            let bytes = world.disk.read_file(&file).unwrap();
+            let last = (roll[0].0 % SEGMENT) as usize;
+            let len = u32::from_be_bytes(bytes[last..last + 4].try_into().unwrap());
+            let blank = last as u64 + u64::from(len);
+            world.disk.overwrite(&file, blank, &torn).unwrap();
+
+            let store = open(&world.disk, true);
+            let report = store.recovery();
+            assert!(report.cuts.is_empty() && report.clean_shutdown == clean, "{name} {torn:?}: {report}");
+            let all = all(&store);
+            assert_eq!(all.iter().map(row).collect::<Vec<_>>(), rows, "{name} {torn:?}");
+            assert_eq!(all.len(), count);
+            queues_hold(&store, &all, name);
+            store.close().unwrap();
+            // And so it stays, though we wrote last now.
+            let store = open(&world.disk, true);
+            assert!(store.recovery().clean_shutdown && store.recovery().cuts.is_empty(), "{name}");
+            assert_eq!(crate::world::all(&store), all, "{name} {torn:?}");
         }
     }
 }

@@ -1,13 +1,11 @@
 //! Finding by key: newest first, by time, after every kind of end, and never a record that does not carry the key.
 
-use std::path::Path;
 use std::time::Duration;
 
 use sawlog::clock::Timestamp;
-use sawlog::disk::Disk;
 use sawlog::flush::AsyncFlush;
 use sawlog::message::{SysFlags, Transaction};
-use sawlog::{Error, Find, Level, Message, Store};
+use sawlog::{Error, Find, Level, LogOffset, Message, Store};
 
 use crate::world::*;
 
@@ -179,9 +177,7 @@ fn records_that_retention_removed_are_found_no_more() {
     let world = World::new();
     let store = world.asynchronous();
     with_keys(&store, 0, 900);
-    store.close().unwrap();
-    world.disk.remove(Path::new("/store/commitlog/00000000000000000000")).unwrap();
-    let store = world.asynchronous();
+    assert_eq!(store.remove_before(LogOffset(SEGMENT)).unwrap().segments, 1);
     let first = all(&store)[0].queue_offset.0;
     assert!(first > 0);
     let found = bodies_of(store.find("orders", "key-1").at_most(1000));

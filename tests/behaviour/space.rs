@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sawlog::disk::{MappedDisk, OsDisk};
 use sawlog::flush::{AsyncFlush, SyncFlush};
-use sawlog::{Error, Options, QueueOffset, Store};
+use sawlog::{Error, Options, QueueOffset, Retention, Store};
 
 use crate::world::*;
 
@@ -227,7 +227,8 @@ fn on_a_small_file_system(options: Options) {
 
 #[test]
 fn a_real_file_system_that_fills_up_answers_with_values_and_no_signal() {
-    let options = || Options::new().segment_bytes(SEGMENT);
+    let options =
+        || Options::new().segment_bytes(SEGMENT).retention(Retention::keep_all().refuse_above(None));
     on_a_small_file_system(options().flush(SyncFlush).disk(MappedDisk::new()));
     on_a_small_file_system(options().flush(AsyncFlush::default()).disk(MappedDisk::new()));
     on_a_small_file_system(options().flush(SyncFlush).disk(OsDisk::new()));

@@ -8,7 +8,7 @@ use sawlog::clock::{HandClock, Timestamp};
 use sawlog::disk::Disk;
 use sawlog::disk::sim::SimDisk;
 use sawlog::flush::{AsyncFlush, FlushPolicy, SyncFlush};
-use sawlog::{LogOffset, Message, Options, Record, Store};
+use sawlog::{LogOffset, Message, Options, Record, Retention, Store};
 
 /// The least that a segment may measure.
 pub const SEGMENT: u64 = 64 * 1024;
@@ -74,6 +74,8 @@ pub fn options_on(
         .queue_segment_entries(32)
         .index_slots(64)
         .index_entries(256)
+        // Whoever tests what goes by itself asks for it.
+        .retention(Retention::keep_all().refuse_above(None))
         .by_hand()
 }
 

@@ -7,7 +7,7 @@ use sawlog::clock::Timestamp;
 use sawlog::disk::OsDisk;
 use sawlog::disk::sim::SimDisk;
 use sawlog::message::{SysFlags, Transaction, java_hash};
-use sawlog::{Batch, Bound, Error, Fetch, Filter, LogOffset, Options, QueueOffset, Status, Store};
+use sawlog::{Batch, Bound, Error, Fetch, Filter, LogOffset, Options, QueueOffset, Retention, Status, Store};
 use serde_json::Value;
 
 use crate::fixtures::{data, expected};
@@ -35,6 +35,7 @@ fn each(test: impl Fn(&Javas)) {
         let disk = SimDisk::new();
         disk.copy_in(&OsDisk::new(), &data(name), "/store").unwrap();
         let options = Options::new().disk(disk).index_slots(100).index_entries(1000).by_hand();
+        let options = options.retention(Retention::keep_all());
         let store = Store::open("/store", options).unwrap();
         let text = std::fs::read_to_string(data(&format!("{name}.expect.json"))).unwrap();
         test(&Javas { name, store, answers: serde_json::from_str(&text).unwrap() });

@@ -41,6 +41,7 @@ fn same_as_opening(disk: &SimDisk, opening: &Opening, what: &str) {
             assert_eq!(plan.records, report.records, "{what}");
             assert_eq!(plan.clean_shutdown, report.clean_shutdown, "{what}");
             assert_eq!(plan.foreign_writer, report.foreign_writer, "{what}");
+            assert_eq!(plan.removed_segments, report.removed_segments, "{what}");
             assert_eq!(plan.rewritten_bytes, report.rewritten_bytes, "{what}");
             let mut cuts: Vec<_> = report.cuts.iter().map(|cut| (cut.from, cut.damage)).collect();
             cuts.sort_unstable();

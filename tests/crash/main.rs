@@ -20,6 +20,7 @@ mod judge;
 mod power_cut;
 mod real_disks;
 mod recovery_cut;
+mod retention;
 mod rot;
 mod rot_derived;
 mod rot_files;

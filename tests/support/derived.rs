@@ -12,7 +12,7 @@ use super::expected::{Expected, ROOT, Taken};
 use super::oracle::Verdict;
 use super::workload::{QUEUES, TOPICS, clock, options};
 
-/// Every queue is dense and its records are those of the log up to `end`; every keyed record is found, newest first,
+/// Every queue is dense and its records are those of the log from its front up to `end`; every keyed record is found, newest first,
 /// and nothing else is. Of the topics that were dropped so many are gone, counted from the first, as lies between
 /// these two numbers. Says how many that are.
 pub(crate) fn check_derived(
@@ -37,11 +37,13 @@ pub(crate) fn check_derived(
 fn check_with(store: &Store, log: &Expected, end: LogOffset, dropped: usize) -> Verdict {
     let gone_below: BTreeMap<&str, LogOffset> =
         log.dropped.iter().take(dropped).map(|d| (d.topic, d.below)).collect();
+    let front = store.marks().first;
     let mut queues: BTreeMap<(&str, u32), Wanted<'_>> = BTreeMap::new();
     let mut keys: BTreeMap<(&str, String), Vec<LogOffset>> = BTreeMap::new();
     for taken in log.up_to(end) {
         let topic = taken.message.topic.as_str();
-        let is_gone = gone_below.get(topic).is_some_and(|below| taken.position.offset < *below);
+        let at = taken.position.offset;
+        let is_gone = at < front || gone_below.get(topic).is_some_and(|below| at < *below);
         if taken.message.sys_flags.is_queued() {
             let queue = queues.entry((topic, taken.message.queue_id)).or_default();
             match is_gone {
@@ -72,7 +74,7 @@ fn check_with(store: &Store, log: &Expected, end: LogOffset, dropped: usize) -> 
 /// What a queue should hold.
 #[derive(Default)]
 struct Wanted<'a> {
-    /// So many offsets were given to messages that went with their topic.
+    /// So many offsets were given to messages that went, with their topic or with the log's front.
     gone: u64,
     records: Vec<&'a Taken>,
 }

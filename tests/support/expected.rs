@@ -122,9 +122,15 @@ pub(crate) struct Expected {
     pub(crate) bytes: Vec<u8>,
     /// In the order in which they were dropped.
     pub(crate) dropped: Vec<Dropped>,
+    /// Where the log may begin; empty: at 0.
+    pub(crate) fronts: Vec<LogOffset>,
 }
 
 impl Expected {
+    pub(crate) fn may_begin_at(&self, first: LogOffset) -> bool {
+        self.fronts.contains(&first) || (self.fronts.is_empty() && first == LogOffset(0))
+    }
+
     pub(crate) fn end(&self) -> LogOffset {
         self.taken.last().map_or(LogOffset(0), |t| t.position.end())
     }
@@ -153,7 +159,8 @@ impl Expected {
     pub(crate) fn cut(&self, end: LogOffset) -> Expected {
         let mut bytes = self.bytes.clone();
         bytes.truncate(end.0 as usize);
-        Expected { taken: self.up_to(end).to_vec(), bytes, dropped: self.dropped.clone() }
+        let (dropped, fronts) = (self.dropped.clone(), self.fronts.clone());
+        Expected { taken: self.up_to(end).to_vec(), bytes, dropped, fronts }
     }
 
     /// What must hold when this many operations had been done, of a log that reaches `end`.
@@ -200,9 +207,14 @@ pub(crate) fn segment_path(base: u64) -> std::path::PathBuf {
     Path::new(ROOT).join("commitlog").join(format!("{base:020}"))
 }
 
-/// The log's bytes from 0 to `end` as a process would read them now; what no file holds is left out.
+/// The log's bytes from 0 to `end` as a process would read them now, with zeros for a front that is gone; what no file
+/// holds is left out.
 pub(crate) fn log_bytes(disk: &SimDisk, end: LogOffset) -> Vec<u8> {
-    let mut bytes = Vec::new();
+    let log = Path::new(ROOT).join("commitlog");
+    let files = disk.files();
+    let mut bases = files.iter().filter(|(path, _)| path.parent() == Some(&*log));
+    let first = bases.next().and_then(|(path, _)| path.file_name()?.to_str()?.parse().ok());
+    let mut bytes = vec![0; first.unwrap_or(0)];
     while (bytes.len() as u64) < end.0 {
         match disk.read_file(segment_path(bytes.len() as u64)) {
             Ok(segment) if !segment.is_empty() => bytes.extend_from_slice(&segment),

@@ -14,6 +14,8 @@ mod records;
 mod store;
 mod survey;
 mod tail;
+#[cfg(feature = "sim")]
+mod torture;
 mod verify;
 
 use std::process::ExitCode;
@@ -73,6 +75,10 @@ enum Command {
     /// Print the manual page.
     #[command(after_help = man::EXAMPLES)]
     Man,
+    /// Try the promises on a simulated disk: power cuts, failing calls, rot; print one table.
+    #[cfg(feature = "sim")]
+    #[command(after_help = torture::EXAMPLES)]
+    Torture(torture::Args),
 }
 
 fn main() -> ExitCode {
@@ -87,6 +93,8 @@ fn main() -> ExitCode {
         Command::BenchChild(args) => bench::run_child(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man => man::run(),
+        #[cfg(feature = "sim")]
+        Command::Torture(args) => torture::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

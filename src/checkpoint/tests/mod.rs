@@ -23,6 +23,7 @@ fn mark(generation: u64) -> Mark {
         writer: WriterId([0x77; 16]),
         state: State::Closed,
         end: LogOffset(0x0102_0304_0600),
+        first: Some(LogOffset(0x4000_0000)),
     }
 }
 

@@ -5,6 +5,7 @@ mod crashes;
 mod opening;
 mod putting;
 mod reading;
+mod retiring;
 mod writing;
 
 use std::collections::BTreeMap;

@@ -117,6 +117,29 @@ fn leftovers_in_the_making_are_removed() {
 }
 
 #[test]
+fn a_queue_whose_files_went_further_than_the_log_is_known_when_it_is_derived_anew() {
+    let disk = SimDisk::new();
+    let table = new_table(&disk);
+    fill(&table, 3..38);
+    let _ = table.put("U", 3, QueueOffset(5), nth(38));
+    write_and_sync(&table);
+    assert_eq!(table.fell_short(), [], "nothing was derived anew");
+    for (first, next, short) in
+        [(0, 38, false), (0, 31, true), (20, 38, false), (20, 29, true), (38, 38, false)]
+    {
+        let disk = disk.kill();
+        let table = rebuild(&disk, LogOffset(first * 100));
+        fill(&table, first.max(3)..next);
+        let _ = table.put("U", 3, QueueOffset(5), nth(38));
+        let expected = short.then(|| ("T".to_owned(), 0, QueueOffset(38), QueueOffset(next)));
+        assert_eq!(table.fell_short(), expected.into_iter().collect::<Vec<_>>(), "{first} {next}");
+        write_and_sync(&table);
+        table.trim().unwrap();
+        assert_eq!(rebuild(&disk, LogOffset(first * 100)).fell_short().len(), usize::from(first < 38) + 1);
+    }
+}
+
+#[test]
 fn a_rebuild_keeps_the_expired_front_alone() {
     let disk = SimDisk::new();
     let table = new_table(&disk);

@@ -170,7 +170,7 @@ impl State {
         self.unname(replaced);
     }
 
-    /// The file gave up its name: its room is free at once.
+    /// The file gave up its name: its room is free when its last handle is closed.
     fn unname(&mut self, id: Option<FileId>) {
         if let Some(id) = id {
             self.with(id, |file| file.named = false);
@@ -190,10 +190,10 @@ impl State {
         self.files.retain(|id, file| file.named || file.handles > 0 || names.may_return(*id));
     }
 
-    /// Room taken by the files that have a name.
+    /// Room taken by the files that have a name, or that somebody still has open.
     pub(super) fn used_bytes(&self) -> u64 {
-        let named = self.files.values().filter(|file| file.named);
-        named.fold(0, |sum, file| sum.saturating_add(file.allocated().saturating_mul(PAGE_BYTES_U64)))
+        let there = self.files.values().filter(|file| file.named || file.handles > 0);
+        there.fold(0, |sum, file| sum.saturating_add(file.allocated().saturating_mul(PAGE_BYTES_U64)))
     }
 
     /// Room left. Without a set capacity there are 2^40 bytes.

@@ -50,6 +50,8 @@ pub(super) struct Known {
     pub(super) closed: bool,
     /// Below this place every byte of the log was durable, and so written, if sawlog wrote last.
     pub(super) durable: LogOffset,
+    /// Where the log begins, if sawlog wrote last and has said it.
+    first: Option<LogOffset>,
     pub(super) ranges: Ranges,
     /// What is derived, if the files hold it and sawlog wrote last.
     pub(super) derived: Option<Snapshot>,
@@ -71,6 +73,7 @@ impl Known {
             ours,
             closed: mark.is_some_and(|mark| mark.state == State::Closed),
             durable: mark.map_or(LogOffset::ZERO, |mark| mark.durable),
+            first: before.first(),
             ranges: recovery::known_ranges(&before, ours),
             derived,
             snapshot: before.snapshot,
@@ -94,7 +97,7 @@ impl Shared {
         let layout = parts::store_at(&look)?;
         recovery::refuse_unreadable_kinds(&*look.disk, &layout)?;
         let known = Arc::new(Known::of(&look, &layout)?);
-        let list = segment_list(&look, &layout)?;
+        let list = segment_list(&look, &layout, &known)?;
         let view = Mutex::new(View { list, opened: BTreeSet::new(), known, dispatched: None });
         Ok(Shared { look, layout, view })
     }
@@ -110,7 +113,7 @@ impl Shared {
     pub(super) fn refresh(&self) -> Result<()> {
         // The mark first: what it says is durable lies in files that were there before.
         let known = Arc::new(Known::of(&self.look, &self.layout)?);
-        let list = segment_list(&self.look, &self.layout)?;
+        let list = segment_list(&self.look, &self.layout, &known)?;
         let mut view = self.view.lock();
         (view.list, view.known) = (list, known);
         view.opened.clear();
@@ -238,9 +241,12 @@ impl Shared {
     }
 }
 
-fn segment_list(look: &Look, layout: &Layout) -> Result<Arc<SegmentList>> {
+fn segment_list(look: &Look, layout: &Layout, known: &Known) -> Result<Arc<SegmentList>> {
     let dir = layout.commit_log();
-    let (found, _) = parts::log_files(&*look.disk, &dir)?;
+    let (mut found, _) = parts::log_files(&*look.disk, &dir)?;
+    if let Some(first) = known.first {
+        found.give_up(first);
+    }
     let bytes = found.segment_bytes.unwrap_or(1);
     Ok(Arc::new(SegmentList::new(Arc::clone(&look.disk), dir, bytes, &found, Access::Read)))
 }

@@ -124,14 +124,15 @@ pub(super) fn verify<T: FnMut(Told<'_>) -> ControlFlow<()>>(
     let result = Verification::new(scope.from);
     let mut teller = Teller { told, result, broken_off: false, stage: Stage::Log, of_bytes };
     teller.faults(small::faults(&scope));
-    let (seen_to, is_end, bad, found) = log(&scope, options.count(), &mut teller)?;
+    let LogSeen { from: seen_from, to: seen_to, is_end, bad, found } =
+        log(&scope, options.count(), &mut teller)?;
     if found.behind > 0 && !scope.held {
         teller.fault(&small::behind(&scope, found.behind));
     }
     teller.result.behind = found.behind;
     let was_broken_off = teller.broken_off;
     scope.stop.store(false, Ordering::Relaxed);
-    let seen = Seen { from: scope.from, to: seen_to, is_end, bad: &bad };
+    let seen = Seen { from: seen_from, to: seen_to, is_end, bad: &bad };
     let whole = queues_pass(&scope, &seen, &found, options.count(), (&mut teller, was_broken_off))?;
     let done = whole && !was_broken_off && tables_pass(&scope, options.count(), &mut teller)?;
     let mut result = teller.result;
@@ -157,10 +158,19 @@ fn bytes_of(scope: &Scope, base: LogOffset) -> u64 {
     base.plus(scope.parts.log.segment_bytes.unwrap_or(0)).since(base.max(scope.from))
 }
 
-type LogSeen = (LogOffset, bool, Vec<(LogOffset, LogOffset)>, Found);
+/// What was read of the log.
+struct LogSeen {
+    from: LogOffset,
+    to: LogOffset,
+    /// Whether that is where it ends.
+    is_end: bool,
+    /// What in it cannot be read.
+    bad: Vec<(LogOffset, LogOffset)>,
+    /// What its records say of the queues.
+    found: Found,
+}
 
-/// Reads the log. Answers up to where, whether that is its end, what in it cannot be read, and what its records say of
-/// the queues.
+/// Reads the log.
 fn log<T: FnMut(Told<'_>) -> ControlFlow<()>>(
     scope: &Scope,
     threads: usize,
@@ -170,7 +180,7 @@ fn log<T: FnMut(Told<'_>) -> ControlFlow<()>>(
     let first = jobs.first().map_or(scope.from, |(base, _)| (*base).max(scope.from));
     let (mut all, mut end) = (Found::default(), LogEnd::new(first));
     let shared = std::cell::RefCell::new(&mut *teller);
-    let mut to = first;
+    let (mut from, mut to) = (scope.from, first);
     let absorbed = pool::in_order(
         (jobs.len(), threads),
         &scope.stop,
@@ -183,7 +193,8 @@ fn log<T: FnMut(Told<'_>) -> ControlFlow<()>>(
             let mut teller = shared.borrow_mut();
             if done.gone {
                 // Retention was there: the log begins behind it now.
-                end = LogEnd::new(done.base.plus(scope.parts.log.segment_bytes.unwrap_or(0)));
+                from = done.base.plus(scope.parts.log.segment_bytes.unwrap_or(0));
+                end = LogEnd::new(from);
                 return Ok(());
             }
             if let Some(at) = end.gap_before(&done).filter(|_| scope.held) {
@@ -205,7 +216,7 @@ fn log<T: FnMut(Told<'_>) -> ControlFlow<()>>(
         || shared.borrow_mut().tick(scope),
     )?;
     if absorbed < jobs.len() {
-        return Ok((to, false, end.bad, all));
+        return Ok(LogSeen { from, to, is_end: false, bad: end.bad, found: all });
     }
     let (ended, bad) = end.end(scope);
     teller.faults(ended.faults);
@@ -217,7 +228,7 @@ fn log<T: FnMut(Told<'_>) -> ControlFlow<()>>(
         keys.end(&mut Cursor::new(index, &*scope.parts.disk, at)?, LogOffset(u64::MAX))?;
         teller.faults(keys.faults());
     }
-    Ok((at, true, bad, all))
+    Ok(LogSeen { from, to: at, is_end: true, bad, found: all })
 }
 
 /// What the records of a segment say of queues and index, added to the rest; the faults in it.

@@ -154,6 +154,12 @@ impl Job<'_> {
             self.done.keys.end(cursor, end.min(self.scope.limit))?;
         }
         self.tell(self.segment.end(), told);
+        if self.scope.held {
+            // Retention may have been here, and have taken entries and keys with it.
+            let (disk, path) = (&self.scope.parts.disk, &self.done.path);
+            let entry = disk.entry(path).map_err(|e| Error::io("looking at", path, e))?;
+            self.done.gone |= entry.is_none();
+        }
         Ok(Some(self.done))
     }
 

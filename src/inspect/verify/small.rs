@@ -1,6 +1,7 @@
 //! What is wrong with files beside the log: foreign ones, missing ones, our own small ones.
 
 use crate::consume_queue::ENTRY_BYTES;
+use crate::error::Damage;
 use crate::inspect::verify::fault::{Fault, FaultKind, MessageName};
 use crate::inspect::verify::scope::Scope;
 use crate::layout;
@@ -19,6 +20,11 @@ pub(super) fn faults(scope: &Scope) -> Vec<Fault> {
     for damage in &parts.before.side_damage {
         let fault = Fault::of_file(FaultKind::SideFile, damage.path.clone(), damage.what.to_string());
         faults.push(Fault { at: damage.at.0, ..fault });
+    }
+    if let Some((from, to)) = parts.missing_front() {
+        let place = (parts.layout.commit_log(), from);
+        let what = Damage::MissingSegment.to_string();
+        faults.push(Fault::of_log(FaultKind::MissingSegment, place, (from, to), what));
     }
     if let Some(error) = &parts.own_error {
         faults.push(Fault::of_file(FaultKind::SideFile, parts.layout.own(), error.to_string()));

@@ -4,6 +4,7 @@ mod faults;
 mod golden;
 mod model;
 mod restart;
+mod retiring;
 mod search;
 mod survey;
 

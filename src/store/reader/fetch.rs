@@ -1,7 +1,8 @@
 //! One pull from a queue: what is wanted ([`Fetch`]), and RocketMQ's answer to it ([`Batch`], [`Status`]).
 //!
 //! The order of the tests is RocketMQ's, to the entry (spec 11.1), but that an entry which cannot be read hides no
-//! other one (H16) and that what cannot be read is said.
+//! other one (H16), that what cannot be read is said, and that a pull which retention overtakes ends before the first
+//! message that it took: the next pull is told that its offset is before the start.
 
 use crate::consume_queue::{ConsumeQueue, Entry};
 use crate::error::Result;
@@ -118,8 +119,9 @@ pub enum Status {
     /// RocketMQ makes one to look at (spec H42). A broker lets the client wait if it asked for 0, and answers
     /// "offset moved" if not.
     Empty,
-    /// Entries were looked at, whose messages retention has removed (`MESSAGE_WAS_REMOVING`), or which never had one.
-    /// A broker lets the client ask again at once, from [`Batch::next`].
+    /// Entries were looked at which have no message, and never had one, or whose message is gone though an earlier one
+    /// is there (`MESSAGE_WAS_REMOVING`). A broker lets the client ask again at once, from [`Batch::next`]. Where
+    /// retention has moved the queue's front past the offset, the answer is [`Status::BeforeStart`] instead.
     Removed,
 }
 
@@ -189,7 +191,7 @@ pub(super) fn scan(
             Err((status, next)) => return Ok(nothing(status, next, bounds)),
         };
         let Some(files) = queue.files() else { return Ok(nothing(Status::Empty, from, bounds)) };
-        let answer = Pull::new(files, wanted, bounds, from).run(&mut look)?;
+        let answer = Pull::new(queue, files, wanted, bounds, from).run(&mut look)?;
         // Not one entry, though the offset was in the queue: its front was removed since. What stands there now?
         if answer.scanned > 0 {
             return Ok(answer);
@@ -219,14 +221,21 @@ fn nothing(status: Status, next: QueueOffset, bounds: Bounds) -> Answer {
 
 /// One walk over the entries of one queue file: RocketMQ reads one a pull (`travelCqFileNumWhenGetMessage`).
 struct Pull<'a> {
+    queue: &'a Queue,
     files: &'a ConsumeQueue,
     wanted: &'a Fetch,
     answer: Answer,
 }
 
 impl Pull<'_> {
-    fn new<'a>(files: &'a ConsumeQueue, wanted: &'a Fetch, bounds: Bounds, from: QueueOffset) -> Pull<'a> {
-        Pull { files, wanted, answer: nothing(Status::NoMatch, from, bounds) }
+    fn new<'a>(
+        queue: &'a Queue,
+        files: &'a ConsumeQueue,
+        wanted: &'a Fetch,
+        bounds: Bounds,
+        from: QueueOffset,
+    ) -> Pull<'a> {
+        Pull { queue, files, wanted, answer: nothing(Status::NoMatch, from, bounds) }
     }
 
     fn run(
@@ -265,7 +274,7 @@ impl Pull<'_> {
         self.files.segment_of(a) == self.files.segment_of(b)
     }
 
-    /// Looks at one entry; `false` if it is too much for this batch.
+    /// Looks at one entry; `false` if it is too much for this batch, or the queue's front has passed it.
     fn step(
         &mut self,
         entry: Option<Entry>,
@@ -281,9 +290,13 @@ impl Pull<'_> {
             }
             Some(entry) => {
                 let verdict = look(self.files, answer.next, entry)?;
-                if matches!(verdict, Verdict::Taken) {
-                    answer.count = answer.count.saturating_add(1);
-                    answer.bytes = answer.bytes.saturating_add(u64::from(entry.len));
+                match verdict {
+                    Verdict::Taken => {
+                        answer.count = answer.count.saturating_add(1);
+                        answer.bytes = answer.bytes.saturating_add(u64::from(entry.len));
+                    }
+                    Verdict::Gone if self.queue.passed_by_front(answer.next)?.is_some() => return Ok(false),
+                    Verdict::Gone | Verdict::Unwanted => {}
                 }
                 verdict
             }

@@ -155,7 +155,9 @@ impl Queue {
     ///
     /// The iterator ends at [`Queue::max`] and may be asked again when there is news ([`Queue::wait`]). An offset
     /// without a message, as in a queue that RocketMQ has filled with blanks, is passed over. Its first item is
-    /// [`Error::OutOfRange`] if `from` is below [`Queue::min`] or beyond [`Queue::max`].
+    /// [`Error::OutOfRange`] if `from` is below [`Queue::min`] or beyond [`Queue::max`]. An iterator that retention has
+    /// overtaken ends with the same error, in which `first` is where to begin anew: messages that are lost to a
+    /// consumer are never passed over in silence.
     #[must_use]
     pub fn read_from(&self, from: QueueOffset) -> Records {
         Records::new(self.clone(), from)
@@ -191,18 +193,21 @@ impl Queue {
     /// [`Error::Io`], [`Error::Failed`].
     pub fn record_at(&self, at: QueueOffset) -> Result<Record> {
         let bounds = self.bounds()?;
-        let nothing = || bounds.out_of_range(at);
-        let files = self.files().filter(|_| bounds.min <= at && at < bounds.max).ok_or_else(nothing)?;
-        let entry = files.entry(at)?.ok_or_else(nothing)?;
-        match self.record(files, at, entry)? {
-            Led::Here(record) => Ok(record),
-            Led::Gone => Err(self.bounds()?.out_of_range(at)),
+        let files = self.files().filter(|_| bounds.min <= at && at < bounds.max);
+        let files = files.ok_or_else(|| bounds.out_of_range(at))?;
+        if let Some(entry) = files.entry(at)?
+            && let Led::Here(record) = self.record(files, at, entry)?
+        {
+            return Ok(record);
         }
+        // Retention may have moved the front meanwhile.
+        Err(self.bounds()?.out_of_range(at))
     }
 
     /// The offset of the first message stored at or after `at`, or of the last stored at or before it
     /// (`getOffsetInQueueByTime`, spec 11.4). Never below [`Queue::min`] nor above [`Queue::max`]: that is the answer
-    /// where no message fits, `min` for the last one before all, `max` for the first one after all.
+    /// where no message fits, `min` for the last one before all, `max` for the first one after all. So the first
+    /// message at or after a time whose messages have expired is the first that is left.
     ///
     /// Costs one look at the few bytes of a store time for each halving of the queue. Store times never step back in a
     /// log that sawlog wrote; where a Java broker's clock did (spec H34), the answer is the place of one such step.
@@ -242,13 +247,27 @@ impl Queue {
         let Some(files) = self.files() else {
             return Ok(Bounds { min: QueueOffset(0), max: QueueOffset(0) });
         };
-        // Before the end: whatever is put into the queue meanwhile lies beyond it.
-        let readable = self.inner.sources.dispatcher.readable();
-        // The end first: retention may move the beginning in between, and then up to this end at most.
-        let (put, newest_end) = files.end();
-        let min = files.min(self.log().first())?.min(put);
-        let max = if newest_end <= readable { put } else { self.readable_max(files, min, put, readable)? };
-        Ok(Bounds { min: min.min(max), max })
+        loop {
+            let front = self.log().first();
+            // Before the end: whatever is put into the queue meanwhile lies beyond it.
+            let readable = self.inner.sources.dispatcher.readable();
+            // The end first: retention may move the beginning in between, and then up to this end at most.
+            let (put, newest_end) = files.end();
+            let min = files.min(front)?.min(put);
+            let max =
+                if newest_end <= readable { put } else { self.readable_max(files, min, put, readable)? };
+            // A front that moved while the first message was looked for would show one that is gone.
+            if self.log().first() == front {
+                return Ok(Bounds { min: min.min(max), max });
+            }
+        }
+    }
+
+    /// What is to be told about `at`, whose record has expired, if the queue's front has passed it. If it has not, an earlier message is still
+    /// there: two records claimed one number (spec H28), and this one of them has expired alone.
+    fn passed_by_front(&self, at: QueueOffset) -> Result<Option<Error>> {
+        let bounds = self.bounds()?;
+        Ok((at < bounds.min).then(|| bounds.out_of_range(at)))
     }
 
     /// The end of the entries that may be read: those of a batch only together, and after a failure the durable ones.
@@ -303,7 +322,7 @@ impl Queue {
         match look(log) {
             Ok(found) => Ok(Led::Here(found)),
             // Retention may have been there between the two looks.
-            Err(Error::OutOfRange { .. }) if entry.at < log.first() => Ok(Led::Gone),
+            Err(_) if entry.at < log.first() => Ok(Led::Gone),
             Err(Error::OutOfRange { .. }) => {
                 Err(log.failure().unwrap_or_else(|| wrong_entry(files, at, entry)))
             }

@@ -15,7 +15,8 @@ use crate::store::reader::{Bounds, Led, Queue, wrong_entry};
 pub struct RawBatch {
     /// Why it is as it is.
     pub status: Status,
-    /// The records, in order, one behind the other. Each piece is a run of whole records of one segment.
+    /// The records, in order, one behind the other. Each piece is a run of whole records of one segment. Its bytes stay
+    /// whatever happens; its file may be removed by retention before it is opened.
     pub pieces: Vec<Raw>,
     /// How many records there are in the pieces together.
     pub count: u32,
@@ -32,6 +33,17 @@ pub struct RawBatch {
 }
 
 pub(super) fn fetch(queue: &Queue, wanted: &Fetch) -> Result<RawBatch> {
+    loop {
+        let front = queue.log().first();
+        match fetch_once(queue, wanted) {
+            // Retention took a run between the look at its records and the one at all of them. What is there now?
+            Err(Error::OutOfRange { .. }) if queue.log().first() > front => {}
+            other => return other,
+        }
+    }
+}
+
+fn fetch_once(queue: &Queue, wanted: &Fetch) -> Result<RawBatch> {
     let mut runs = Runs::default();
     let answer = scan(queue, wanted, |files, at, entry| {
         let found = queue.led(files, at, entry, |log| log.raw(entry.at, u64::from(entry.len)))?;

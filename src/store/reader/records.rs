@@ -72,10 +72,10 @@ impl Records {
     fn read(&mut self) -> Result<Option<Record>> {
         while let Some((at, entry)) = self.entry()? {
             let (Some(entry), Some(files)) = (entry, self.queue.files()) else { continue };
-            return match self.queue.record(files, at, entry)? {
-                Led::Here(record) => Ok(Some(record)),
-                Led::Gone => Err(self.queue.bounds()?.out_of_range(at)),
-            };
+            match self.queue.record(files, at, entry)? {
+                Led::Here(record) => return Ok(Some(record)),
+                Led::Gone => self.queue.passed_by_front(at)?.map_or(Ok(()), Err)?,
+            }
         }
         Ok(None)
     }

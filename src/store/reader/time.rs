@@ -26,14 +26,20 @@ pub(super) fn offset_at(queue: &Queue, time: Timestamp, bound: Bound) -> Result<
     let Some(files) = queue.files() else { return Ok(bounds.max) };
     let (min, max) = (bounds.min.0, bounds.max.0);
     let found = search(min, max, bound, time, |at| probe(queue, files, at, max))?;
-    Ok(QueueOffset(found))
+    // The front may have moved meanwhile.
+    Ok(QueueOffset(found).max(queue.bounds()?.min))
 }
 
 fn probe(queue: &Queue, files: &ConsumeQueue, at: u64, max: u64) -> Result<Probe> {
-    let (at, entry) = match files.entry(QueueOffset(at))? {
-        Some(entry) => (QueueOffset(at), entry),
-        None => match next_message(files, at, max)? {
-            Some(found) => found,
+    let found = match files.entry(QueueOffset(at))? {
+        Some(entry) => Some((QueueOffset(at), entry)),
+        None => next_message(files, at, max)?,
+    };
+    let (at, entry) = match found {
+        Some(found) => found,
+        // Files that were retired meanwhile hold nothing, either.
+        None => match files.first().0.checked_sub(1).filter(|retired| at <= *retired) {
+            Some(retired) => return Ok(Probe { at: retired.min(max), stored: None }),
             // Blanks up to the end: whatever was asked for lies before them.
             None => return Ok(Probe { at: max, stored: Some(Timestamp(i64::MAX)) }),
         },

@@ -11,7 +11,7 @@ use hdrhistogram::Histogram;
 use sawlog::clock::{Clock, SystemClock};
 use sawlog::flush::{AsyncFlush, SyncFlush};
 use sawlog::message::names::UNIQ_KEY;
-use sawlog::{Message, Options, Store};
+use sawlog::{Message, Options, Retention, Store};
 
 use super::Policy;
 use super::body::{LANES, Number, Tally, place, queue_of};
@@ -76,7 +76,8 @@ pub(crate) fn histogram() -> Result<Histogram<u64>> {
 impl Job {
     /// Opens the row's store, which recovers what is there.
     pub(crate) fn open(&self, root: &Path) -> Result<Store> {
-        let options = Options::new().segment_bytes(self.segment_bytes);
+        // Every record is looked for afterwards: nothing may go by age, or because others fill the disk.
+        let options = Options::new().segment_bytes(self.segment_bytes).retention(Retention::keep_all());
         let options = match self.policy {
             Policy::Sync => options.flush(SyncFlush),
             Policy::Async => options.flush(AsyncFlush::default()),

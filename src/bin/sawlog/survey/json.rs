@@ -19,6 +19,7 @@ pub(super) fn survey(survey: &Survey) -> Value {
             "holds": holds(&segment.holds),
         })).collect::<Vec<_>>(),
         "missing": survey.missing.iter().map(|(from, to)| json!([from.0, to.0])).collect::<Vec<_>>(),
+        "given_up": survey.given_up,
         "queue_segment_entries": survey.queue_segment_entries,
         "queues": survey.queues.iter().map(|queue| json!({
             "topic": queue.topic,
@@ -43,6 +44,7 @@ pub(super) fn survey(survey: &Survey) -> Value {
             "durable": mark.durable.0,
             "window_bytes": mark.window_bytes,
             "segment_bytes": mark.segment_bytes,
+            "first": mark.first.map(|at| at.0),
             "ours_from": mark.ours_from.0,
             "state": match mark.state {
                 WriterState::Open => "open",
@@ -118,6 +120,7 @@ fn recovery(plan: &Recovery) -> Value {
         "records": plan.records,
         "log_end": plan.log_end.0,
         "rewritten_bytes": plan.rewritten_bytes,
+        "removed_segments": plan.removed_segments,
         "derive_from": plan.derive_from.map(|from| from.0),
         "cuts": plan.cuts.iter().map(|cut| json!({
             "from": cut.from.0,

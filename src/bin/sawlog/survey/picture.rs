@@ -58,7 +58,10 @@ pub(super) fn draw(survey: &Survey, out: &mut Out) -> Result<()> {
 /// One for each segment, and for each that is missing.
 fn cells(survey: &Survey) -> Vec<Cell> {
     let bytes = survey.segment_bytes.unwrap_or(1).max(1);
-    let (mut cells, mut next) = (Vec::new(), None);
+    let first = survey.segments.first().map(|segment| segment.base);
+    // A gap in front of all.
+    let front = survey.missing.first().filter(|(_, to)| Some(*to) == first).map(|(from, _)| from.0);
+    let (mut cells, mut next) = (Vec::new(), front);
     for segment in &survey.segments {
         let base = segment.base.0;
         let missing = next.map_or(0, |next: u64| base.saturating_sub(next) / bytes);
