@@ -9,7 +9,7 @@ use sawlog::disk::sim::{SimDisk, Survivors};
 use sawlog::inspect::{Fault, FaultKind, Look, Opening, Told, Verification, VerifyOptions};
 use sawlog::{DelayLevels, Error, OnDamage, Store};
 
-use crate::rot::Aged;
+use crate::support::aged::Aged;
 use crate::support::dice::Dice;
 use crate::support::expected::ROOT;
 use crate::support::one_in;
