@@ -139,8 +139,14 @@ fn rolling_raw(bodies: &[Bytes], segments: u64) -> Vec<u64> {
 /// Not criterion's: what counts is the slowest append in a thousand, which a mean hides. Rounds alternate, and each
 /// figure is the median over the rounds.
 fn rolls(c: &mut Criterion) {
+    const NAME: &str = "append/rolls";
     let _ = c;
     let is_smoke = std::env::args().any(|argument| argument == "--test");
+    // The same word that chooses among criterion's.
+    let asked = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    if asked.is_some_and(|asked| !NAME.contains(&asked)) {
+        return;
+    }
     let (rounds, segments) = if is_smoke { (1, 2) } else { (7, 15) };
     let bodies = support::bodies(BODY_BYTES);
     // Called once before it counts: memory and file system are warm then.
@@ -159,7 +165,7 @@ fn rolls(c: &mut Criterion) {
     }
     let rate = ROLL_SEGMENT_BYTES as f64 / ROLL_EVERY.as_secs_f64() / 1e6;
     eprintln!(
-        "append/rolls: {rate:.0} MB/s of 1 KiB, a roll every {ROLL_EVERY:?}, medians of {rounds} rounds, in microseconds"
+        "{NAME}: {rate:.0} MB/s of 1 KiB, a roll every {ROLL_EVERY:?}, medians of {rounds} rounds, in microseconds"
     );
     eprintln!("{:>8} {:>10} {:>10} {:>10} {:>10}", "", "p50", "p99", "p99.9", "max");
     for (name, _, all) in &mut sides {

@@ -91,7 +91,9 @@ fn a_limit_that_is_over_says_so_and_the_closing_ends_when_the_disk_comes_back() 
     assert_eq!(bodies(&killed).len(), 2);
     assert!(!killed.recovery().clean_shutdown);
     let cut = World::on(world.disk.power_cut(0, Survivors::Nothing)).sync();
-    assert_eq!(bodies(&cut).len(), 1);
+    // The second one may be there: the janitor syncs the zeros that it writes ahead in the same file.
+    let kept = bodies(&cut);
+    assert!(kept == ["00000000"] || kept == ["00000000", "00000001"], "{kept:?}");
 
     gate.open();
     in_time(move || other.close()).unwrap();

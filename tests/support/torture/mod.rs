@@ -200,7 +200,8 @@ impl Job<'_> {
     fn judge(&self, what: &str, judge: impl FnOnce(&mut Dice) -> Verdict) {
         let index = self.next.get();
         self.next.set(index + 1);
-        if self.only.is_some_and(|only| only != index) || self.is_over() {
+        let is_late = self.tally.is_over.load(Ordering::Relaxed);
+        if self.only.is_some_and(|only| only != index) || is_late {
             return;
         }
         let case = self.number * JOB_CASES + index;
