@@ -312,7 +312,8 @@ fn every_kind_of_damage_is_told_by_its_name() {
     let place = damaged(&|w| w.disk.flip(index(w), (entries + 5 * 20 + 10) * 8).unwrap());
     assert!(place.contains(&StaleKey), "{place:?}");
     let gone = damaged(&|w| w.disk.remove(&index(w)).unwrap());
-    assert_eq!(gone, [MissingFile]);
+    // One record has its first key in the file that is gone, and its second in the next.
+    assert_eq!(gone, [LostKey, MissingFile]);
 }
 
 #[test]
@@ -448,4 +449,47 @@ fn the_holder_of_a_real_store_is_named_and_asking_takes_nothing() {
     assert_eq!(bodies_of(reader.scan(reader.first().unwrap())), [1]);
     store.close().unwrap();
     assert_eq!(sawlog::inspect::survey(folder.path()).unwrap().holder, Holder::Nobody);
+}
+
+/// Retention moves the log's first byte under a reader: what goes is no fault, what stays is read on.
+#[test]
+fn what_retention_removes_is_not_missed() {
+    let world = World::new();
+    let store = filled(&world, 500);
+    let reader = look(&world.disk).reader().unwrap();
+    let mut early = reader.scan(LogOffset(0));
+    let mut late = reader.scan(LogOffset(0));
+    assert_eq!(bodies_of(late.by_ref().take(450)).len(), 450);
+    assert!(early.next().is_some());
+    store.remove_before(LogOffset(2 * SEGMENT)).unwrap();
+    settle(&store);
+    let first = reader.first().unwrap();
+    assert_eq!(first, LogOffset(2 * SEGMENT));
+    // A reader that was overtaken in the segment that it holds reads to its end, and is told there.
+    assert!(
+        matches!(early.find(Result::is_err), Some(Err(Error::OutOfRange { first: f, .. })) if f == first.0)
+    );
+    assert_eq!(bodies_of(late.by_ref()), (450..500).collect::<Vec<_>>());
+    let left = bodies_of(reader.scan(first));
+    assert_eq!(*left.last().unwrap(), 499);
+    let queue = reader.queue("orders", 0);
+    let min = queue.min().unwrap();
+    assert!(min.0 > 0 && queue.max().unwrap().0 == 84);
+    let of_queue: Vec<_> = left.iter().copied().filter(|n| n % 6 == 0).collect();
+    assert_eq!(bodies_of(queue.read_from(QueueOffset(0))), of_queue);
+    assert_eq!(bodies_of(reader.find("orders", "key-0")), [] as [u64; 0]);
+    assert_eq!(bodies_of(reader.find("orders", "key-498")), [498]);
+    for _ in 0..2 {
+        let (done, faults) = verify(&look(&world.disk));
+        assert_eq!(faults, [], "{done}");
+        assert_eq!((done.from, done.records), (first, left.len() as u64));
+        if store.failure().is_none() {
+            store.clone().close().unwrap();
+        }
+    }
+    // Without its first segment the log begins too late.
+    world.disk.remove(Path::new("/store/commitlog/00000000000000131072")).unwrap();
+    let survey = look(&world.disk).survey().unwrap();
+    assert_eq!(survey.missing, [(first, first.plus(SEGMENT))]);
+    assert_eq!(kinds(&world.disk), [FaultKind::MissingSegment]);
 }

@@ -13,6 +13,7 @@ use crate::support::aged::Aged;
 use crate::support::dice::Dice;
 use crate::support::expected::ROOT;
 use crate::support::one_in;
+use crate::support::oracle::Verdict;
 use crate::support::workload::{Size, Workload, clock, options};
 
 fn look(disk: &SimDisk) -> Look {
@@ -29,6 +30,22 @@ fn verify(disk: &SimDisk, threads: usize) -> Result<(Verification, Vec<Fault>), 
     })?;
     assert!(done.complete, "{done}");
     Ok((done, faults))
+}
+
+/// What a crash has left is no damage to whoever verifies it, opening takes it as the survey says, and looking changes
+/// nothing.
+pub(crate) fn examine_by_looking(disk: &SimDisk) -> Verdict {
+    let before = disk.fingerprint();
+    let (done, faults) = verify(disk, 1).map_err(|e| format!("verifying: {e}"))?;
+    if done.damages() > 0 {
+        return Err(format!("looks damaged: {faults:#?}"));
+    }
+    let survey = look(disk).survey().map_err(|e| format!("surveying: {e}"))?;
+    if disk.fingerprint() != before {
+        return Err("looking has changed something".into());
+    }
+    same_as_opening(disk, &survey.opening, "as it was left");
+    Ok(())
 }
 
 /// What the survey says that opening would do is what opening does.
