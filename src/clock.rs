@@ -2,8 +2,13 @@
 //!
 //! Nothing but look-up by time depends on the wall clock (promises rule 14); waiting and pacing use the monotonic one.
 
+mod calendar;
+
 use std::fmt;
 use std::time::Duration;
+
+pub use calendar::BadTime;
+pub(crate) use calendar::{date_of, days_to};
 
 /// Milliseconds since the Unix epoch, as RocketMQ stores them (spec, conventions). May be negative in foreign files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

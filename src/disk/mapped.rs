@@ -26,7 +26,7 @@ use bytes::Bytes;
 use memmap2::{Advice, MmapOptions, MmapRaw, UncheckedAdvice};
 
 use super::os::OsFile;
-use super::{Access, BootId, Description, Disk, DiskFile, Entry, Lock, OsDisk, Reserve, Space};
+use super::{Access, BootId, Description, Disk, DiskFile, Entry, Holder, Lock, OsDisk, Reserve, Space};
 
 /// Mapped files over [`OsDisk`]: the same names, locks and positioned calls, and each file mapped whole at its first
 /// `store_mapped`, `make_ready` or `view`. Files that are used by position alone cost no mapping.
@@ -83,6 +83,10 @@ impl Disk for MappedDisk {
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
         self.os.lock(path)
+    }
+
+    fn holder(&self, path: &Path) -> io::Result<Holder> {
+        self.os.holder(path)
     }
 
     fn space(&self, dir: &Path) -> io::Result<Space> {

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::given_up::GivenUp;
 use super::lock::{self, HeldLock};
-use super::{Access, BootId, Description, Disk, DiskFile, Entry, Lock, Reserve, Space, folder, host};
+use super::{Access, BootId, Description, Disk, DiskFile, Entry, Holder, Lock, Reserve, Space, folder, host};
 
 /// Zeros are written in steps of this many bytes where blocks cannot be reserved otherwise. Small on purpose: large
 /// buffered writes make large folios, and a later store through a mapping then dirties up to 2 MiB (speed 1a).
@@ -111,6 +111,10 @@ impl Disk for OsDisk {
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
         check_file_size_limit(lock::CONTENT.len() as u64)?;
         Ok(Box::new(HeldLock::take(path)?))
+    }
+
+    fn holder(&self, path: &Path) -> io::Result<Holder> {
+        lock::holder(path)
     }
 
     fn space(&self, dir: &Path) -> io::Result<Space> {

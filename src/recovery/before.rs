@@ -66,6 +66,20 @@ impl Before {
         Ok(Before { mark, mark_is_bad, ranges, snapshot, abort, boot, java_flushed, side_damage })
     }
 
+    /// Nothing is known of the last writer.
+    pub(crate) fn unknown(boot: BootId) -> Before {
+        Before {
+            mark: None,
+            mark_is_bad: false,
+            ranges: Ranges::default(),
+            snapshot: None,
+            abort: None,
+            boot,
+            java_flushed: None,
+            side_damage: Vec::new(),
+        }
+    }
+
     /// Whether sawlog wrote last: our mark, and no trace of anybody since.
     pub(crate) fn is_ours(&self) -> bool {
         match (&self.mark, self.abort) {

@@ -39,7 +39,7 @@ use keeper::Keeper;
 use open::{Bells, Opened};
 pub use options::Options;
 use reader::Sources;
-pub use reader::{Batch, Bound, Fetch, Filter, Find, News, Queue, RawBatch, Records, Status};
+pub use reader::{Batch, Fetch, Filter, Find, News, Queue, RawBatch, Records, Status};
 use recorder::Recorder;
 use sweep::Sweeper;
 pub use sweep::Swept;

@@ -7,6 +7,7 @@ use sawlog::clock::HandClock;
 use sawlog::disk::sim::{Fault, FaultKind, Replay, SimDisk, Survivors};
 use sawlog::{Error, LogOffset, Message, Retention, Store};
 
+use crate::inspect::examine_by_looking;
 use crate::support::derived::check_derived;
 use crate::support::dice::Dice;
 use crate::support::expected::{Dropped, Expected, Promised, ROOT, SEGMENT_BYTES, Taken, When};
@@ -129,6 +130,7 @@ fn check_image(
     dice: &mut Dice,
 ) -> Verdict {
     let again = image.kill();
+    examine_by_looking(image)?;
     examine(image, log, promised, dice.draw())?;
     let opened = open(&again, dice.percent(50), log, promised)?;
     check_files(&again, &opened.store)?;
