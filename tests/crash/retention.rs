@@ -20,10 +20,10 @@ const STORES: u64 = 6;
 const QUICK_STORES: u64 = 2;
 /// Of the images one in so many is opened and judged: where the next operation is one on the log's files or on our own
 /// ones, and elsewhere.
-const IMAGES_ONE_IN: u64 = 6;
-const OTHER_IMAGES_ONE_IN: u64 = 60;
+const IMAGES_ONE_IN: u64 = 3;
+const OTHER_IMAGES_ONE_IN: u64 = 20;
 /// Of the calls one in so many fails.
-const CALLS_ONE_IN: u64 = 12;
+const CALLS_ONE_IN: u64 = 4;
 const LEAST_IMAGES: u64 = 300;
 
 /// A running store of some segments, part of it flushed, and what is in it.
