@@ -1,4 +1,5 @@
-//! Appends by policy and number of producers, on the disk that `SAWLOG_BENCH_DIR` names, beside the plain loop.
+//! Appends by policy and number of producers, on the disk that `SAWLOG_BENCH_DIR` names, beside the plain loop; and what
+//! one append takes where segments roll all the time, beside the least that a log can do.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -87,5 +88,90 @@ fn async_flush(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, sync_flush, async_flush);
+/// A segment is full after 200 ms at this pace.
+const ROLL_SEGMENT_BYTES: u64 = 32 << 20;
+const ROLL_EVERY: Duration = Duration::from_millis(200);
+
+/// Appends at a steady pace until so many segments are full. How long each append took, in nanoseconds, sorted.
+///
+/// A producer that waits for the next turn of the clock spins: sleeping would be measured with the append.
+fn at_a_pace(bodies: &[Bytes], segments: u64, mut append: impl FnMut(&Bytes)) -> Vec<u64> {
+    let count = segments * ROLL_SEGMENT_BYTES / BODY_BYTES as u64;
+    let pace = ROLL_EVERY.as_secs_f64() * BODY_BYTES as f64 / ROLL_SEGMENT_BYTES as f64;
+    let mut took = Vec::with_capacity(count as usize);
+    let began = Instant::now();
+    for (n, body) in (0..count).zip(bodies.iter().cycle()) {
+        let due = Duration::from_secs_f64(pace * n as f64);
+        let mut now = began.elapsed();
+        while now < due {
+            std::hint::spin_loop();
+            now = began.elapsed();
+        }
+        append(body);
+        took.push((began.elapsed() - now).as_nanos() as u64);
+    }
+    took.sort_unstable();
+    took
+}
+
+fn rolling_store(bodies: &[Bytes], segments: u64) -> Vec<u64> {
+    let folder = support::folder_quietly();
+    let options = Options::new().flush(AsyncFlush::default()).segment_bytes(ROLL_SEGMENT_BYTES);
+    let store = Store::open(folder.path(), options).expect("a store");
+    let took = at_a_pace(bodies, segments, |body| {
+        let message = Message::new("bench", body.clone());
+        store.append(&message).expect("appended").forget();
+    });
+    assert!(store.marks().accepted.0 / ROLL_SEGMENT_BYTES >= segments, "it rolled");
+    store.close().expect("an orderly end");
+    took
+}
+
+fn rolling_raw(bodies: &[Bytes], segments: u64) -> Vec<u64> {
+    let folder = support::folder_quietly();
+    let mut raw = support::raw::Raw::new(&folder.path().join("raw"), ROLL_SEGMENT_BYTES);
+    let took = at_a_pace(bodies, segments, |body| raw.append(body));
+    assert!(raw.segments() >= segments, "it rolled");
+    raw.finish();
+    took
+}
+
+/// Not criterion's: what counts is the slowest append in a thousand, which a mean hides. Rounds alternate, and each
+/// figure is the median over the rounds.
+fn rolls(c: &mut Criterion) {
+    let _ = c;
+    let is_smoke = std::env::args().any(|argument| argument == "--test");
+    let (rounds, segments) = if is_smoke { (1, 2) } else { (7, 15) };
+    let bodies = support::bodies(BODY_BYTES);
+    // Called once before it counts: memory and file system are warm then.
+    let mut sides = [
+        ("sawlog", rolling_store as fn(&[Bytes], u64) -> Vec<u64>, Vec::new()),
+        ("raw", rolling_raw, Vec::new()),
+    ];
+    for round in 0..=rounds {
+        for (_, side, all) in &mut sides {
+            let took = side(&bodies, segments);
+            if round > 0 || is_smoke {
+                let at = |per_mille: usize| took[(took.len() * per_mille / 1000).min(took.len() - 1)];
+                all.push([at(500), at(990), at(999), at(1000)]);
+            }
+        }
+    }
+    let rate = ROLL_SEGMENT_BYTES as f64 / ROLL_EVERY.as_secs_f64() / 1e6;
+    eprintln!(
+        "append/rolls: {rate:.0} MB/s of 1 KiB, a roll every {ROLL_EVERY:?}, medians of {rounds} rounds, in microseconds"
+    );
+    eprintln!("{:>8} {:>10} {:>10} {:>10} {:>10}", "", "p50", "p99", "p99.9", "max");
+    for (name, _, all) in &mut sides {
+        let median = |of: usize| {
+            let mut values: Vec<_> = all.iter().map(|figures: &[u64; 4]| figures[of]).collect();
+            values.sort_unstable();
+            values[values.len() / 2] as f64 / 1e3
+        };
+        let [p50, p99, p999, max] = [0, 1, 2, 3].map(median);
+        eprintln!("{name:>8} {p50:>10.2} {p99:>10.2} {p999:>10.2} {max:>10.1}");
+    }
+}
+
+criterion_group!(benches, sync_flush, async_flush, rolls);
 criterion_main!(benches);

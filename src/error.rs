@@ -117,6 +117,14 @@ pub enum Error {
         /// The panic's message.
         message: String,
     },
+    /// A limit was set for the closing, and it is over: the disk has not answered. The closing goes on behind, and
+    /// ends in order if the disk comes back. Until then appends are refused and the folder stays locked. Nothing is
+    /// lost that was acknowledged: if the process ends first, the next open recovers.
+    #[error("the store is still closing after {limit:?}: the disk has not answered")]
+    StillClosing {
+        /// How long was waited.
+        limit: std::time::Duration,
+    },
     /// The store was closed.
     #[error("the store is closed")]
     Closed,

@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+// Compiled by the tests, as the README is.
+#![cfg_attr(doctest, doc = include_str!("../MIGRATING.md"))]
 
 mod checkpoint;
 pub mod clock;

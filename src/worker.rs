@@ -5,9 +5,9 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::thread::JoinHandle;
+use std::sync::{Arc, OnceLock};
+use std::thread::{JoinHandle, ThreadId};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
@@ -65,6 +65,7 @@ pub(crate) struct Worker {
     bell: Arc<Bell>,
     step: Arc<Mutex<Step>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    id: OnceLock<ThreadId>,
 }
 
 impl fmt::Debug for Worker {
@@ -82,7 +83,7 @@ pub(crate) fn bell() -> (Arc<Bell>, Receiver<()>) {
 impl Worker {
     /// A worker without a thread: its step runs in [`Worker::turn`] alone.
     pub(crate) fn by_hand(name: &'static str, bell: Arc<Bell>, step: Step) -> Worker {
-        Worker { name, bell, step: Arc::new(Mutex::new(step)), thread: Mutex::new(None) }
+        Worker { name, bell, step: Arc::new(Mutex::new(step)), thread: Mutex::new(None), id: OnceLock::new() }
     }
 
     /// A worker with a thread of its own. If a step panics the thread ends and `failed` gets the error.
@@ -107,6 +108,7 @@ impl Worker {
                 }
             })
             .map_err(|e| Error::io("starting the thread", name.as_ref(), e))?;
+        let _ = worker.id.set(thread.thread().id());
         *worker.thread.lock() = Some(thread);
         Ok(worker)
     }
@@ -115,6 +117,11 @@ impl Worker {
     #[cfg(any(test, feature = "sim"))]
     pub(crate) fn turn(&self) -> Next {
         (self.step.lock())()
+    }
+
+    /// Whether the caller runs in the worker's thread.
+    pub(crate) fn is_this_thread(&self) -> bool {
+        self.id.get() == Some(&std::thread::current().id())
     }
 
     /// Tells the thread to stop after the step it is in, and waits for that.
@@ -134,6 +141,15 @@ impl Drop for Worker {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// Does something once, in a thread of its own that nobody joins.
+///
+/// # Errors
+/// [`Error::Io`] if the system gives no thread: nothing was done.
+pub(crate) fn spawn_once(name: &'static str, work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+    let spawned = std::thread::Builder::new().name(name.into()).spawn(work);
+    spawned.map(drop).map_err(|e| Error::io("starting the thread", name.as_ref(), e))
 }
 
 fn run(bell: &Bell, heard: &Receiver<()>, step: &Mutex<Step>) {

@@ -172,3 +172,24 @@ fn an_interrupted_bench_takes_its_folder_away() {
         assert!(names(dir.path()).is_empty(), "{signal:?}");
     }
 }
+
+#[cfg(feature = "sim")]
+#[test]
+fn a_torture_of_two_bars_counts_them_and_one_case_can_be_tried_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let json = dir.path().join("figures.json");
+    let arguments = ["torture", "--bar", "C2,D7", "--short", "--seed", "3", "--json", json.to_str().unwrap()];
+    let (code, out, err) = answer(&arguments, dir.path());
+    assert_eq!((code, &err[..]), (0, ""), "{out}");
+    let told: Value = serde_json::from_slice(&fs::read(json).unwrap()).unwrap();
+    let bars = told["bars"].as_array().unwrap();
+    let counted: Vec<_> =
+        bars.iter().map(|bar| (bar["bars"].as_str().unwrap(), bar["violations"].as_u64())).collect();
+    assert_eq!(counted, [("C2", Some(0)), ("D7", Some(0))]);
+    assert!(bars.iter().all(|bar| bar["cases"].as_u64().unwrap() >= 500), "{out}");
+
+    let again = answer(&["torture", "--bar", "D7", "--seed", "3", "--case", "7"], dir.path());
+    assert_eq!((again.0, &again.1[..]), (0, "D7 case 7: the promise holds\n"), "{}", again.2);
+    let (code, _, err) = answer(&["torture", "--bar", "Z9"], dir.path());
+    assert!(code == 2 && err.contains("no bar Z9"), "{code}: {err}");
+}

@@ -1,6 +1,8 @@
 //! What every bench needs: the folder to measure on, bodies that do not compress, and the plain loop to compare with.
 #![allow(dead_code, reason = "each bench uses a part of it")]
 
+pub(crate) mod raw;
+
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -20,6 +22,12 @@ pub(crate) fn folder() -> TempDir {
         Ok(what) => eprintln!("measuring on {} ({})", what.device, what.file_system),
         Err(error) => eprintln!("warning: cannot tell what {} is: {error}", parent.display()),
     }
+    tempfile::tempdir_in(parent).expect("a folder to measure in")
+}
+
+/// Another fresh folder there, without a word.
+pub(crate) fn folder_quietly() -> TempDir {
+    let parent = std::env::var_os("SAWLOG_BENCH_DIR").map_or_else(std::env::temp_dir, Into::into);
     tempfile::tempdir_in(parent).expect("a folder to measure in")
 }
 

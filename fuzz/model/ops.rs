@@ -161,7 +161,8 @@ impl World {
             8 => self.clock.turn(Duration::from_millis(u64::from(input.byte()) * 50)),
             9 => self.clock.jump_to(Timestamp(1_700_000_000_000 + i64::from(input.byte()) - 128)),
             10 | 11 => self.arm(input),
-            12 => self.disk.clear_faults(),
+            12 if op < 128 => self.disk.clear_faults(),
+            12 => self.change_policy(),
             13..16 => return self.end_and_open(op, input),
             _ => {}
         }
@@ -222,6 +223,26 @@ impl World {
         match store.flush() {
             Ok(to) => {
                 assert!(self.sent.iter().all(|sent| sent.told.position.end() <= to));
+                self.half_written = false;
+            }
+            Err(Error::Failed(_)) => assert!(store.failure().is_some()),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    /// The other policy takes the place of the one in force.
+    fn change_policy(&mut self) {
+        let Some(store) = self.store.clone() else { return };
+        let before = store.marks();
+        let done =
+            if self.sync { store.set_flush(AsyncFlush::default()) } else { store.set_flush(SyncFlush) };
+        let marks = store.marks();
+        match done {
+            Ok(()) => {
+                self.sync = !self.sync;
+                assert!(self.sent.iter().all(|sent| sent.told.position.end() <= marks.flushed));
+                assert!(before.visible <= marks.visible, "{before:?} {marks:?}");
+                assert_eq!(marks.visible, marks.accepted);
                 self.half_written = false;
             }
             Err(Error::Failed(_)) => assert!(store.failure().is_some()),

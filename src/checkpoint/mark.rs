@@ -76,7 +76,7 @@ pub(crate) struct Mark {
     pub(crate) generation: u64,
     /// A sync that returned Ok covers every byte of the log before this place.
     pub(crate) durable: LogOffset,
-    /// The most bytes that the writer ever let stand between durable and appended.
+    /// The most bytes that the writer has let stand between durable and appended, of all that is not durable yet.
     pub(crate) window_bytes: u64,
     /// The length of a log segment.
     pub(crate) segment_bytes: u64,

@@ -59,7 +59,6 @@ pub(crate) struct Tail {
     pub(crate) queues: QueueOffsets,
     last_stored: Timestamp,
     pub(crate) staged: Staged,
-    closed: bool,
 }
 
 /// Bytes that wait for the flusher.
@@ -98,15 +97,11 @@ impl Tail {
         last_stored: Timestamp,
     ) -> Tail {
         let staged = Staged::default();
-        Tail { end, segment, taken: None, queues, last_stored, staged, closed: false }
+        Tail { end, segment, taken: None, queues, last_stored, staged }
     }
 
     pub(crate) fn end(&self) -> LogOffset {
         self.end
-    }
-
-    pub(crate) fn close(&mut self) {
-        self.closed = true;
     }
 
     /// Bytes left in the segment.
@@ -138,7 +133,6 @@ impl CommitLog {
         mut each: impl FnMut(Appended),
     ) -> Result<LogOffset> {
         let total = records.iter().map(|r| u64::from(r.len())).sum::<u64>();
-        self.refuse_too_large(total)?;
         loop {
             let tried = self.try_push(records, total, how, &mut each);
             // The append lock is given back.
@@ -196,10 +190,10 @@ impl CommitLog {
             // Another producer may be making a segment under it.
             Patience::Busy => self.tail().try_lock_for(BUSY_AFTER).ok_or_else(|| self.busy())?,
         };
-        if tail.closed {
-            return Err(Error::Closed);
-        }
+        self.refuse_closed()?;
         self.refuse_failed()?;
+        // Under the lock: the window may change, and what stands in the mark must hold for every append.
+        self.refuse_too_large(total)?;
         let rolls = total + BLANK_BYTES > tail.room();
         let start = if rolls { tail.segment.end() } else { tail.end };
         let (end, flushed) = (start.plus(total), self.flushed().at());
@@ -317,12 +311,10 @@ impl CommitLog {
         if level == Level::Flushed {
             self.want(tail.end);
         }
-        self.accept(tail.end);
-        if self.way() == Way::Direct {
-            self.put_off(self.written().advance(tail.end));
-            if self.setup.readers_see == Level::Written {
-                self.setup.follower.ring_if_idle();
-            }
+        match self.way() {
+            Way::Staged => self.accept(tail.end),
+            // In the page cache already: one number says both, see `accepted`.
+            Way::Direct => self.note_written(tail.end),
         }
     }
 }

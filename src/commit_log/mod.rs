@@ -4,6 +4,7 @@
 //! does not know who waits for its marks.
 
 mod append;
+mod change;
 mod queue_offsets;
 mod read;
 mod walk;
@@ -15,15 +16,17 @@ use std::task::Waker;
 use std::time::Duration;
 
 use crate::clock::{Clock, Timestamp};
-use crate::error::{Error, Level, Result};
+use crate::error::{Error, Result};
 use crate::flush::{Flush, Progress, Watermark};
 use crate::offset::{LogOffset, QueueOffset};
-use crate::segment::{Care, Segment, SegmentList};
+use crate::segment::{Segment, SegmentList};
 use crate::sync::{Mutex, MutexGuard};
 use crate::worker::Bell;
 
 pub(crate) use append::{Appended, How, Patience};
 use append::{Staged, Tail};
+use change::InForce;
+pub(crate) use change::Terms;
 pub(crate) use queue_offsets::QueueOffsets;
 pub use read::{Raw, Scan};
 pub(crate) use walk::{Step, Walk};
@@ -48,11 +51,8 @@ pub(crate) struct Setup {
     pub(crate) keeper: Arc<Bell>,
     /// Who follows the visible mark.
     pub(crate) follower: Arc<Bell>,
-    pub(crate) way: Way,
-    /// The most bytes that may be accepted and not flushed; it makes rot provable (promises rule 2).
-    pub(crate) window_bytes: u64,
-    /// Whether readers see flushed bytes only.
-    pub(crate) readers_see: Level,
+    /// What the flush policy asks for, to begin with.
+    pub(crate) terms: Terms,
     pub(crate) verify_on_read: bool,
     /// Parts `[from, to)` of the log, ascending, in which every record must carry a record checksum.
     pub(crate) ours: Vec<(LogOffset, LogOffset)>,
@@ -78,10 +78,16 @@ pub(crate) struct CommitLog {
     /// The flush lock: take what is staged, write, sync, advance or latch, whoever runs it. No other code syncs a
     /// log file that may hold unflushed records: of two syncs at once only one would see an error.
     flushing: Mutex<Staged>,
+    in_force: InForce,
+    /// What was staged; of direct writes *written* says it.
     accepted: AtomicU64,
     wanted: AtomicU64,
     written: Arc<Watermark>,
     flushed: Arc<Watermark>,
+    /// What readers see. It goes with one of the other two, but that one may change under those who wait for it.
+    visible: Arc<Watermark>,
+    /// Appends are refused from now on.
+    closed: AtomicBool,
     syncs: AtomicU64,
     /// When the oldest byte that is not flushed was appended: nanoseconds by the monotonic clock.
     dirty_since_ns: AtomicU64,
@@ -103,6 +109,7 @@ impl CommitLog {
         let end = start.end;
         CommitLog {
             segments,
+            in_force: InForce::new(setup.terms),
             setup,
             tail: Mutex::new(Tail::new(end, start.segment, start.queues, start.last_stored)),
             flushing: Mutex::default(),
@@ -110,6 +117,8 @@ impl CommitLog {
             wanted: 0.into(),
             written: Watermark::new(end),
             flushed: Watermark::new(end),
+            visible: Watermark::new(end),
+            closed: AtomicBool::new(false),
             syncs: 0.into(),
             dirty_since_ns: 0.into(),
             failed: OnceLock::new(),
@@ -142,22 +151,9 @@ impl CommitLog {
         &self.setup.keeper
     }
 
-    pub(crate) fn way(&self) -> Way {
-        self.setup.way
-    }
-
-    /// What this way of writing needs ahead of the tail, and of a sync.
-    pub(crate) fn care(&self) -> Care {
-        if self.setup.way == Way::Staged { Care::Blocks } else { Care::Pages }
-    }
-
-    pub(crate) fn window_bytes(&self) -> u64 {
-        self.setup.window_bytes
-    }
-
     /// Up to where records were taken, in the page cache or not.
     pub(crate) fn accepted(&self) -> LogOffset {
-        LogOffset(self.accepted.load(Ordering::SeqCst))
+        LogOffset(self.accepted.load(Ordering::SeqCst)).max(self.written.at())
     }
 
     fn accept(&self, to: LogOffset) {
@@ -186,12 +182,9 @@ impl CommitLog {
         &self.flushed
     }
 
-    /// What readers see moves with this mark.
+    /// What readers see.
     pub(crate) fn visible(&self) -> &Arc<Watermark> {
-        match self.setup.readers_see {
-            Level::Written => &self.written,
-            Level::Flushed => &self.flushed,
-        }
+        &self.visible
     }
 
     /// How many syncs have been done since the log was opened.
@@ -221,6 +214,7 @@ impl CommitLog {
         }
         self.put_off(self.written.fail(error.clone()));
         self.put_off(self.flushed.fail(error.clone()));
+        self.put_off(self.visible.fail(error.clone()));
         error
     }
 
@@ -254,9 +248,19 @@ impl CommitLog {
         self.segments.last().map_or(Ok(()), |segment| segment.sync())
     }
 
-    /// Refuses appends from now on; what was taken can still be flushed.
+    /// Refuses appends from now on, without waiting for anything; what was taken can still be flushed.
+    pub(crate) fn refuse_appends(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+    }
+
+    /// The same, and no append is under way any more.
     pub(crate) fn close(&self) {
-        self.tail.lock().close();
+        self.refuse_appends();
+        drop(self.tail.lock());
+    }
+
+    fn refuse_closed(&self) -> Result<()> {
+        if self.closed.load(Ordering::SeqCst) { Err(Error::Closed) } else { Ok(()) }
     }
 
     /// A queue goes on at `next`. Before anything is appended.
@@ -328,16 +332,19 @@ impl CommitLog {
             return Ok(from);
         }
         self.flushed.begin(to);
+        if !self.sees_written() {
+            self.visible.begin(to);
+        }
         let done = self.write_staged(held).and_then(|()| {
-            held.bytes.clear();
-            held.runs.clear();
-            self.put_off(self.written.advance(to));
+            self.note_written(to);
             self.segments.sync(from, to, self.care())
         });
         // The one place that moves the flushed mark: behind a sync that returned Ok.
         match done {
             Ok(()) => {
                 self.syncs.fetch_add(1, Ordering::Relaxed);
+                // First: whoever is told that his record is flushed finds it.
+                self.put_off(self.visible.advance(to));
                 self.put_off(self.flushed.advance(to));
                 // The mark follows the flushed one, and pages ahead of the tail are protected again.
                 self.keeper().ring_if_idle();
@@ -351,11 +358,23 @@ impl CommitLog {
         }
     }
 
-    fn write_staged(&self, staged: &Staged) -> Result<()> {
+    /// Everything up to `to` is in the page cache. Visible first: whoever is told that his record is written finds it.
+    fn note_written(&self, to: LogOffset) {
+        if self.sees_written() {
+            self.put_off(self.visible.advance(to));
+            self.setup.follower.ring_if_idle();
+        }
+        self.put_off(self.written.advance(to));
+    }
+
+    /// Puts what was staged into the page cache.
+    fn write_staged(&self, staged: &mut Staged) -> Result<()> {
         let ends = staged.runs.iter().skip(1).map(|r| r.start).chain([staged.bytes.len()]);
         for (run, end) in staged.runs.iter().zip(ends) {
             run.segment.write(run.at, staged.bytes.get(run.start..end).unwrap_or_default())?;
         }
+        staged.bytes.clear();
+        staged.runs.clear();
         Ok(())
     }
 }
@@ -366,7 +385,7 @@ impl Flush for CommitLog {
     }
 
     fn pressure_bytes(&self) -> u64 {
-        self.setup.window_bytes / 2
+        self.window_bytes() / 2
     }
 
     fn progress(&self) -> Option<Progress> {

@@ -40,6 +40,8 @@ pub struct Scan {
     segment: Option<Arc<Segment>>,
     chunk: Bytes,
     chunk_at: LogOffset,
+    /// Nobody looks at what it has shown once the store is closed: it may look at what no sync covers without a copy.
+    of_the_store: bool,
     ended: Option<Error>,
 }
 
@@ -129,7 +131,13 @@ impl CommitLog {
     /// Records from `from` on.
     pub(crate) fn scan(self: &Arc<Self>, from: LogOffset) -> Scan {
         let (log, chunk) = (Arc::clone(self), Bytes::new());
-        Scan { log, at: from, segment: None, chunk, chunk_at: from, ended: None }
+        Scan { log, at: from, segment: None, chunk, chunk_at: from, of_the_store: false, ended: None }
+    }
+
+    /// The same for a follower that ends before the folder's lock is given back: it copies nothing where the disk is
+    /// mapped.
+    pub(crate) fn follow(self: &Arc<Self>, from: LogOffset) -> Scan {
+        Scan { of_the_store: true, ..self.scan(from) }
     }
 }
 
@@ -175,7 +183,10 @@ impl Scan {
         // Nothing of a chunk of another segment lies behind this segment's base.
         if self.chunk_at < segment.base() || have < need.min(left) || have == 0 {
             let len = usize::try_from(left.min(CHUNK_BYTES.max(need))).unwrap_or(usize::MAX);
-            self.chunk = self.log.view(&segment, self.at, len)?;
+            self.chunk = match self.of_the_store {
+                true => segment.view(self.at, len)?,
+                false => self.log.view(&segment, self.at, len)?,
+            };
             self.chunk_at = self.at;
         }
         self.segment = Some(segment);
@@ -196,8 +207,8 @@ impl Scan {
             let Some(segment) = self.segment.clone() else { return Ok(None) };
             let at = self.at;
             let corrupt = |what| Error::Corrupt(Corruption { path: segment.path().clone(), at, what });
-            let peek = head.first_chunk::<HEAD_BYTES>().map(message::peek);
-            if let Some(Peek::Blank { .. }) = peek {
+            // By the magic alone, as recovery took it in the parts of the log that a broker wrote.
+            if head.first_chunk::<HEAD_BYTES>().is_some_and(message::is_blank) {
                 self.at = segment.end();
                 continue;
             }

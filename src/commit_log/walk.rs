@@ -73,6 +73,11 @@ impl<'l> Walk<'l> {
                 self.at = segment.end();
                 return Ok(Step::Blank(at));
             }
+            // Where we wrote with a record checksum the length is right, or the record is not whole.
+            _ if message::is_blank(&head) && verify(at) == Verify::Legacy => {
+                self.at = segment.end();
+                return Ok(Step::Blank(at));
+            }
             Peek::Blank { len } => return Ok(Step::Broken(at, Damage::BadBlank { len, left }, None)),
             Peek::Unwritten => return Ok(Step::Broken(at, Damage::Unwritten, None)),
             Peek::Garbage { damage } => return Ok(Step::Broken(at, damage, None)),

@@ -19,7 +19,7 @@ impl QueueTable {
     /// as nothing (spec 3.4).
     ///
     /// Costs one look at a file for each file that goes and for the one that then comes first, and those only of
-    /// queues with more than one file; else some 20 ns a queue.
+    /// queues with more than one file; else a look in memory, some 35 ns a queue.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io), [`Error::Geometry`](crate::Error::Geometry): the first queue's whose files
@@ -28,8 +28,9 @@ impl QueueTable {
         if log_first == LogOffset::ZERO {
             return Ok(false);
         }
+        let per_segment = self.shared.files.entries_per_segment();
         let mut outcome = Ok(false);
-        for queue in self.all() {
+        for queue in self.all_where(|state| state.front(per_segment).is_some()) {
             match queue.move_front(log_first) {
                 Ok(moved) => outcome = outcome.map(|any| any | moved),
                 Err(error) => outcome = outcome.and(Err(error)),
@@ -47,8 +48,7 @@ impl QueueTable {
     pub(crate) fn remove_retired(&self) -> Result<u64> {
         let (mut freed, mut outcome) = (0_u64, Ok(()));
         let per_segment = self.shared.files.entries_per_segment();
-        let queues = self.all().into_iter();
-        for queue in queues.filter(|queue| queue.state.read().retired(per_segment).is_some()) {
+        for queue in self.all_where(|state| state.retired(per_segment).is_some()) {
             // Taken anew for each queue: the recorder need not wait for all of them.
             let _recorder = self.recorder.lock();
             self.shared.files.check()?;

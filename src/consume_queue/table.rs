@@ -141,7 +141,14 @@ impl QueueTable {
 
     /// Every queue, with or without entries.
     pub(super) fn all(&self) -> Vec<Arc<ConsumeQueue>> {
-        self.queues.read().topics.values().flat_map(BTreeMap::values).cloned().collect()
+        self.all_where(|_| true)
+    }
+
+    /// Every queue of which this is true. To be answered from memory: who makes a queue waits for it.
+    pub(super) fn all_where(&self, is_wanted: impl Fn(&State) -> bool) -> Vec<Arc<ConsumeQueue>> {
+        let queues = self.queues.read();
+        let all = queues.topics.values().flat_map(BTreeMap::values);
+        all.filter(|queue| is_wanted(&queue.state.read())).cloned().collect()
     }
 
     /// Puts an entry, for readers to see at once. A queue without entries begins where it is told to; the front of
@@ -262,7 +269,8 @@ impl QueueTable {
     /// Makes durable all that was written so far, and the names of new files.
     ///
     /// # Errors
-    /// [`Error::Io`]. A failed sync of a file is final: every later write or sync answers it again (promises rule 1).
+    /// [`Error::Failed`] if the sync of a file failed: final, for every later write and sync too (promises rule 1).
+    /// [`Error::Io`] if that of a folder did: call again.
     pub(crate) fn sync(&self) -> Result<()> {
         let _recorder = self.recorder.lock();
         self.shared.files.sync()

@@ -161,22 +161,29 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
         self.read_at(offset, &mut out)?;
         Ok(out.into())
     }
-    /// What views of this file hold alive, where they are no copies: as long as it lives, so does the room that a
-    /// removed file takes. `None` if no view was ever taken, or if views are copies.
-    fn held_by_views(&self) -> Option<Weak<dyn Any + Send + Sync>> {
-        None
-    }
     /// Where, at or behind `offset`, the next bytes may stand that are not zeros; `None` if there are none. What was never
     /// written in a sparse file need not be read to be known for zeros. Provided: every byte may be.
     fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
         Ok((offset < self.len()).then_some(offset))
     }
+    /// What views of this file hold alive, where they are no copies: as long as it lives, so does the room that a
+    /// removed file takes. `None` if no view was ever taken, or if views are copies.
+    fn held_by_views(&self) -> Option<Weak<dyn Any + Send + Sync>> {
+        None
+    }
     /// Allocates every block that the file lacks, as [`Reserve::Blocks`] does; the content stays. Before anything
     /// else writes to the file: where the file system cannot allocate, the content is written over itself.
     fn reserve(&self) -> io::Result<()>;
-    /// A hint: these pages are about to be written through the mapping. Costs what it takes to fault them in, and
-    /// makes them dirty: a window of a few MiB, never a whole segment (speed 1b). What lies beyond the end is
-    /// left out; nothing happens on a file whose blocks are not allocated.
+    /// Whether the file still has a name. Without one, what is written and synced is gone with the last handle.
+    /// Default: yes, for disks that nobody else works on.
+    fn has_name(&self) -> bool {
+        true
+    }
+    /// A hint: these bytes are about to be stored through the mapping, for the first time. They may be overwritten
+    /// with zeros by it: nobody else may write them while it runs, and nothing may stand there that is still wanted.
+    /// Costs what it takes to make the pages and to fault them in, and makes them dirty: a window of a few MiB, never
+    /// a whole segment (speed 1b). What lies beyond the end is left out; nothing happens on a file whose blocks are
+    /// not allocated.
     fn make_ready(&self, offset: u64, len: u64) {
         let _ = (offset, len);
     }

@@ -157,7 +157,7 @@ impl Dispatcher {
         last_stored: Timestamp,
         unchecked_to: LogOffset,
     ) -> Dispatcher {
-        let turn = Turn { scan: log.scan(from), last_stored };
+        let turn = Turn { scan: log.follow(from), last_stored };
         let (log, derived) = (Arc::clone(log), Arc::clone(derived));
         Dispatcher { log, derived, dispatched: Watermark::new(from), turn: Mutex::new(turn), unchecked_to }
     }

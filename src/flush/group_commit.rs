@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::flush::policy::{Decision, FlushPolicy, Progress};
+use crate::flush::current::Current;
+use crate::flush::policy::{Decision, Progress};
 use crate::offset::LogOffset;
 use crate::worker::Next;
 
@@ -30,15 +31,15 @@ pub trait Flush: Send + Sync {
 #[derive(Debug)]
 pub(crate) struct GroupCommit<L> {
     log: Arc<L>,
-    policy: Arc<dyn FlushPolicy>,
+    policy: Arc<Current>,
 }
 
 impl<L: Flush> GroupCommit<L> {
-    pub(crate) fn new(log: Arc<L>, policy: Arc<dyn FlushPolicy>) -> GroupCommit<L> {
+    pub(crate) fn new(log: Arc<L>, policy: Arc<Current>) -> GroupCommit<L> {
         GroupCommit { log, policy }
     }
 
-    /// One look: flush if the policy says so.
+    /// One look: flush if the policy in force says so.
     pub(crate) fn step(&self) -> Next {
         let Some(progress) = self.log.progress() else { return Next::Wait };
         let pressed = progress.unflushed_bytes >= self.log.pressure_bytes();

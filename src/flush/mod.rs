@@ -2,10 +2,12 @@
 //!
 //! This room knows offsets and nothing else: neither messages nor files.
 
+mod current;
 mod group_commit;
 mod policy;
 mod watermark;
 
+pub(crate) use current::Current;
 pub use group_commit::Flush;
 pub(crate) use group_commit::GroupCommit;
 pub use policy::{AsyncFlush, Decision, FlushPolicy, Progress, SyncFlush};

@@ -35,7 +35,8 @@ use crate::error::Level;
 pub trait FlushPolicy: fmt::Debug + Send + Sync {
     /// What an append's acknowledgement waits for, if the append does not say otherwise. It also chooses the way of
     /// writing: [`Level::Written`] copies each record into the page cache at once, [`Level::Flushed`] gathers
-    /// records and writes them just before the sync. Must always answer the same.
+    /// records and writes them just before the sync. Must always answer the same: it is asked once, when the policy comes
+    /// into force.
     fn ack_when(&self) -> Level;
 
     /// Whether to flush now. Called by the flusher whenever something changed or a sleep ended, and by producers

@@ -51,6 +51,14 @@ pub fn peek(head: &[u8; 8]) -> Peek {
     }
 }
 
+/// Whether a blank record begins here for RocketMQ: it goes by the magic alone and never looks at the length (spec 2.2).
+/// A broker whose power was cut goes on behind a blank record of which only that had reached the disk.
+#[must_use]
+pub(crate) fn is_blank(head: &[u8; 8]) -> bool {
+    let [_, _, _, _, m0, m1, m2, m3] = *head;
+    u32::from_be_bytes([m0, m1, m2, m3]) == MAGIC_BLANK
+}
+
 /// The written part of a blank record that claims `len` bytes, itself included, up to the segment's end (spec 2.2).
 /// `len` is at least 8: a record fits only if it leaves room for this.
 #[must_use]

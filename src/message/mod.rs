@@ -26,6 +26,7 @@ use bytes::Bytes;
 
 use crate::clock::Timestamp;
 
+pub(crate) use check::is_blank;
 pub use check::{Head, Peek, Trailer, Verify, blank, check, peek};
 pub use derived::{Derivable, derivable};
 pub use encode::{Checksum, EncodeRules, Encoded, encode};

@@ -174,8 +174,9 @@ impl SegmentList {
     pub(crate) fn roll(&self, zeroed: bool) -> Result<Arc<Segment>> {
         let mut prepared = self.prepared.lock();
         let next = match prepared.take() {
-            Some(next) => next,
-            None => self.make(self.next_base(), zeroed)?,
+            Some(next) if next.has_name() => next,
+            // There is none, or it was removed under us before it held a byte: nothing is lost by making it anew.
+            _ => self.make(self.next_base(), zeroed)?,
         };
         self.segments.write().push_back(Arc::clone(&next));
         Ok(next)
@@ -270,7 +271,7 @@ impl SegmentList {
                 segment.sync()?;
                 at = to;
             }
-            *segment.zeroed.lock() = self.segment_bytes;
+            drop(segment.raise_zeroed(self.segment_bytes));
         }
         segment.sync()?;
         self.disk.rename(&made, &path).map_err(|e| Error::io("renaming in", &path, e))?;
@@ -289,12 +290,16 @@ impl SegmentList {
 
     /// Syncs `[from, to)` in every segment that holds a byte of it, oldest first; of what was written by position,
     /// the whole segment.
+    ///
+    /// # Errors
+    /// [`Error::Io`], also where a segment has lost its name meanwhile: its bytes would be gone with us.
     pub(crate) fn sync(&self, from: LogOffset, to: LogOffset, care: Care) -> Result<()> {
         for segment in self.all_between(from, to) {
             match care {
                 Care::Pages => segment.sync_range(from.max(segment.base()), to)?,
                 Care::Blocks => segment.sync()?,
             }
+            segment.need_name()?;
         }
         Ok(())
     }
@@ -335,7 +340,11 @@ impl SegmentList {
             return Ok(false);
         }
         for path in unused {
-            self.disk.remove(path).map_err(|e| Error::io("removing", path, e))?;
+            match self.disk.remove(path) {
+                // Somebody else has removed it: it is gone, as it should be.
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+                other => other.map_err(|e| Error::io("removing", path, e))?,
+            }
         }
         self.disk.sync_dir(&self.dir).map_err(|e| Error::io("syncing the folder", &self.dir, e))?;
         Ok(true)

@@ -7,6 +7,7 @@ mod prepare;
 
 use std::any::Any;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
@@ -15,14 +16,14 @@ use crate::clock::Timestamp;
 use crate::disk::{Access, Disk, DiskFile};
 use crate::error::{Error, Result};
 use crate::offset::LogOffset;
-use crate::sync::Mutex;
+use crate::sync::{Mutex, MutexGuard};
 
 pub(crate) use list::{SegmentList, Survey};
 
 /// What the way of writing needs ahead of the tail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Care {
-    /// Copies into the mapping: pages faulted in, dirty, a window ahead.
+    /// Copies into the mapping: pages made and faulted in, dirty, a window ahead.
     Pages,
     /// Positioned writes, synced at once: blocks written with zeros, so that no sync pays for turning an unwritten
     /// block into a written one (65 to 75 µs each, speed.md §1a).
@@ -44,26 +45,19 @@ pub(crate) struct Segment {
     oldest: OnceLock<Timestamp>,
     /// No record in it was stored later: remembered when the log goes on in the next one, or learned by looking.
     newest: OnceLock<Timestamp>,
-    /// Up to where, in bytes from the base, blocks were written with zeros ahead of the tail; a positioned write and
-    /// the next piece of zeroing exclude each other by this lock.
+    /// Up to where, in bytes from the base, zeros are written ahead of the tail, or never will be because the tail is
+    /// there: zeroing takes one step under this lock and goes on from here, whoever writes first raises it.
     zeroed: Mutex<u64>,
+    /// The same number for those who only want to see that it is high enough; written under the lock.
+    zeroed_seen: AtomicU64,
 }
 
 impl Segment {
     /// A segment over a file that is opened when first needed.
     fn lazy(disk: &Arc<dyn Disk>, path: PathBuf, base: LogOffset, len: u64, access: Access) -> Segment {
         let (disk, file, zeroed) = (Arc::clone(disk), OnceLock::new(), Mutex::new(0));
-        Segment {
-            base,
-            len,
-            path,
-            disk,
-            access,
-            file,
-            oldest: OnceLock::new(),
-            newest: OnceLock::new(),
-            zeroed,
-        }
+        let (oldest, newest, zeroed_seen) = (OnceLock::new(), OnceLock::new(), AtomicU64::new(0));
+        Segment { base, len, path, disk, access, file, oldest, newest, zeroed, zeroed_seen }
     }
 
     pub(crate) fn base(&self) -> LogOffset {
@@ -146,15 +140,32 @@ impl Segment {
     /// Writes by position; excludes zeroing ahead.
     pub(crate) fn write(&self, at: LogOffset, bytes: &[u8]) -> Result<()> {
         let file = self.file()?;
-        let mut zeroed = self.zeroed.lock();
         // Raised before the write, and also if it fails: zeroing ahead never comes back to here.
-        *zeroed = (*zeroed).max(self.inside(at).saturating_add(bytes.len() as u64));
+        let _held = self.raise_zeroed(self.inside(at).saturating_add(bytes.len() as u64));
         file.write_at(self.inside(at), bytes).map_err(|e| self.io("writing", e))
     }
 
-    /// Copies into the mapping where there is one; the parts stand one behind the other.
+    /// Copies into the mapping where there is one; the parts stand one behind the other. Excludes zeroing ahead.
     pub(crate) fn store(&self, at: LogOffset, parts: &[&[u8]]) -> Result<()> {
+        let end = parts.iter().fold(self.inside(at), |end, part| end.saturating_add(part.len() as u64));
+        // Below the number nothing is zeroed any more.
+        if end > self.zeroed_seen.load(Ordering::Acquire) {
+            // The janitor has been overtaken: one stretch made ready here costs less than a fault for each page.
+            self.make_ready(at, at.plus(end.saturating_sub(self.inside(at)).max(READY_STEP_BYTES)))?;
+        }
         self.file()?.store_mapped(self.inside(at), parts).map_err(|e| self.io("writing", e))
+    }
+
+    /// Says that nothing below `to` is to be zeroed from now on.
+    fn raise_zeroed(&self, to: u64) -> MutexGuard<'_, u64> {
+        let mut zeroed = self.zeroed.lock();
+        self.raise(&mut zeroed, to.min(self.len));
+        zeroed
+    }
+
+    fn raise(&self, zeroed: &mut u64, to: u64) {
+        *zeroed = (*zeroed).max(to);
+        self.zeroed_seen.store(*zeroed, Ordering::Release);
     }
 
     pub(crate) fn read(&self, at: LogOffset, out: &mut [u8]) -> Result<()> {
@@ -163,6 +174,23 @@ impl Segment {
 
     pub(crate) fn view(&self, at: LogOffset, len: usize) -> Result<Bytes> {
         self.file()?.view(self.inside(at), len).map_err(|e| self.io("reading", e))
+    }
+
+    /// Whether what is written here can be found again. RocketMQ recovers before it asks for the lock (spec H4): a
+    /// broker that somebody starts on a folder in use removes every segment behind what it takes for the log's end.
+    pub(crate) fn has_name(&self) -> bool {
+        self.file.get().is_none_or(|file| file.has_name())
+    }
+
+    /// Errs if the file was removed under us: then a sync of it promises nothing.
+    pub(crate) fn need_name(&self) -> Result<()> {
+        match self.has_name() {
+            true => Ok(()),
+            false => {
+                let why = "another program has removed the file while the store had it open";
+                Err(self.io("syncing", std::io::Error::new(std::io::ErrorKind::NotFound, why)))
+            }
+        }
     }
 
     pub(crate) fn sync(&self) -> Result<()> {
@@ -177,7 +205,7 @@ impl Segment {
         file.sync_range(from, to.saturating_sub(from)).map_err(|e| self.io("syncing", e))
     }
 
-    /// Writes zeros by position over `[from, to)`, in steps that make no large folios (speed.md §1a).
+    /// Writes zeros by position over `[from, to)`, in steps that make no large folios.
     pub(crate) fn zero(&self, from: LogOffset, to: LogOffset) -> Result<()> {
         let file = self.file()?;
         let (mut at, end) = (self.inside(from), self.inside(to).min(self.len));
@@ -207,5 +235,8 @@ impl Held {
     }
 }
 
-/// The step of zeroing: small enough that no large folio appears under a mapping.
+/// The step of zeroing: small enough that no large folio appears under a sync for each record (speed.md §1a).
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+
+/// How much is made ready at once.
+const READY_STEP_BYTES: u64 = 256 << 10;

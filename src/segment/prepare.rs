@@ -2,17 +2,18 @@
 //!
 //! All of it is speed alone. Skipping any of it changes no byte that a reader sees.
 
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
+use crate::disk::Access;
 use crate::error::Result;
 use crate::offset::LogOffset;
-use crate::segment::{Care, Segment, SegmentList, ZEROS};
+use crate::segment::{Care, READY_STEP_BYTES, Segment, SegmentList, ZEROS};
 
 /// How far ahead of the tail blocks are zeroed.
 const BLOCKS_AHEAD_BYTES: u64 = 16 << 20;
-/// How far ahead of the tail pages are faulted in at most: 10 ms at 3 GB/s, for the janitor may have to wait for a
-/// processor. They are dirty then, and every sync writes and protects them again.
-const PAGES_AHEAD_BYTES: u64 = 4 << 20;
+/// How far ahead of the tail pages are made and faulted in at most: 5 ms at 3 GB/s, for the janitor may have to wait
+/// for a processor. A tail that overtakes it makes its own.
+const PAGES_AHEAD_BYTES: u64 = 16 << 20;
 /// Zeroes are synced in pieces of this many bytes, so that the log's own sync never finds many of them.
 const PIECE_BYTES: u64 = 256 << 10;
 
@@ -37,8 +38,8 @@ impl SegmentList {
 
     /// Does what is due ahead of `tail`; `ready` is where this ended last time, and the new end is returned. `tail`
     /// must be re-read for every piece, because the tail does not wait. `pace_bytes` is what the tail has lately
-    /// brought between two syncs: no more pages than that are faulted in, or a trickle would make each sync write
-    /// megabytes of zeros.
+    /// brought between two syncs: no more pages than that are made, or a trickle would make the system write megabytes
+    /// of zeros.
     pub(crate) fn look_ahead(
         &self,
         care: Care,
@@ -65,31 +66,47 @@ impl SegmentList {
                 return Ok(ready);
             }
             ready = match care {
-                Care::Pages => segment.make_ready(ready, piece)?,
-                Care::Blocks => segment.zero_ahead(ready, piece, &self.disk)?,
+                Care::Pages => {
+                    segment.make_ready(ready, ready.plus(piece))?;
+                    ready.plus(piece)
+                }
+                Care::Blocks => segment.zero_ahead(ready, piece)?,
             };
         }
     }
 }
 
 impl Segment {
-    fn make_ready(&self, from: LogOffset, len: u64) -> Result<LogOffset> {
-        self.file()?.make_ready(self.inside(from), len);
-        Ok(from.plus(len))
+    /// Makes `[from, to)` ready for stores through the mapping, as far as the tail is not there yet.
+    pub(super) fn make_ready(&self, from: LogOffset, to: LogOffset) -> Result<()> {
+        let file = self.file()?;
+        let (mut at, to) = (self.inside(from), self.inside(to).min(self.len));
+        loop {
+            let mut zeroed = self.zeroed.lock();
+            // What the tail has written meanwhile lies below.
+            at = at.max(*zeroed);
+            if at >= to {
+                // Also where nothing was done: the tail that asks goes on below.
+                return Ok(());
+            }
+            let step_bytes = READY_STEP_BYTES.min(to - at);
+            file.make_ready(at, step_bytes);
+            at += step_bytes;
+            self.raise(&mut zeroed, at);
+        }
     }
 
-    /// Zeroes `len` bytes from `from` on, and syncs them through a descriptor of its own: every descriptor sees a
-    /// write error once, so the flusher's still sees it too.
-    fn zero_ahead(&self, from: LogOffset, len: u64, disk: &Arc<dyn crate::disk::Disk>) -> Result<LogOffset> {
+    /// Zeroes `len` bytes from `from` on, where the tail is not there yet, and syncs them through a descriptor of its
+    /// own: every descriptor sees a write error once, so the flusher's still sees it too.
+    fn zero_ahead(&self, from: LogOffset, len: u64) -> Result<LogOffset> {
         let end = from.plus(len);
-        if *self.zeroed.lock() >= self.inside(end) {
+        if self.zeroed_seen.load(Ordering::Acquire) >= self.inside(end) {
             return Ok(end);
         }
-        let own = disk.open(&self.path, crate::disk::Access::Write).map_err(|e| self.io("opening", e))?;
+        let own = self.disk.open(&self.path, Access::Write).map_err(|e| self.io("opening", e))?;
         let mut at = self.inside(from);
         loop {
             let mut zeroed = self.zeroed.lock();
-            // What was written meanwhile by the flusher lies below `zeroed`, which `Segment::write` raises.
             at = at.max(*zeroed);
             let step = self.inside(end).saturating_sub(at).min(ZEROS.len() as u64);
             if step == 0 {
@@ -98,7 +115,7 @@ impl Segment {
             let zeros = usize::try_from(step).ok().and_then(|n| ZEROS.get(..n)).unwrap_or_default();
             own.write_at(at, zeros).map_err(|e| self.io("zeroing", e))?;
             at += step;
-            *zeroed = at;
+            self.raise(&mut zeroed, at);
         }
         own.sync().map_err(|e| self.io("syncing", e))?;
         Ok(end)

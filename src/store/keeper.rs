@@ -31,6 +31,8 @@ struct Kept {
     mark: Mark,
     saved_at: Duration,
     ranges: Ranges,
+    /// The store was closed: the folder is not ours any more.
+    ended: bool,
 }
 
 impl Keeper {
@@ -42,7 +44,7 @@ impl Keeper {
         mark: Mark,
         ranges: Ranges,
     ) -> Keeper {
-        let kept = Kept { file, mark, saved_at: Duration::ZERO, ranges };
+        let kept = Kept { file, mark, saved_at: Duration::ZERO, ranges, ended: false };
         Keeper { disk, layout, kept: Mutex::new(kept) }
     }
 
@@ -88,6 +90,29 @@ impl Keeper {
     pub(crate) fn retire_ranges(&self, first: LogOffset) -> Result<()> {
         let mut kept = self.kept.lock();
         if kept.ranges.retire(first) { kept.ranges.save(&*self.disk, &self.layout.own()) } else { Ok(()) }
+    }
+
+    /// Says durably how far the log may run ahead of the disk: before anything is accepted under a larger window, and
+    /// when everything that was accepted under a larger one is flushed (promises rule 2).
+    ///
+    /// # Errors
+    /// [`Error::Failed`], [`Error::Closed`]: nothing was saved. [`Error::Io`].
+    pub(crate) fn save_window(&self, log: &CommitLog, window_bytes: u64) -> Result<()> {
+        let mut kept = self.kept.lock();
+        if let Some(failure) = log.failure() {
+            return Err(failure);
+        }
+        if kept.ended || kept.mark.state != State::Open {
+            return Err(Error::Closed);
+        }
+        let durable = log.flushed().at().max(kept.mark.durable);
+        let mark = Mark { durable, window_bytes, ..kept.mark };
+        kept.save_mark(mark)
+    }
+
+    /// The store was closed, in order or not: nothing is saved from now on, and nobody is in the middle of it.
+    pub(crate) fn ended(&self) {
+        self.kept.lock().ended = true;
     }
 
     /// The log has failed: says so in the mark, without a sync, for the disk deserves no trust. A later open in the

@@ -3,7 +3,9 @@
 mod ack;
 mod age;
 mod append;
+mod closing;
 mod derive;
+mod flushing;
 mod guard;
 mod keeper;
 mod open;
@@ -22,7 +24,7 @@ use crate::clock::Clock;
 use crate::commit_log::{CommitLog, Patience, Raw, Scan};
 use crate::disk::{Disk, Lock};
 use crate::error::{Error, Level, Result};
-use crate::flush::{Flush, FlushPolicy, Watermark};
+use crate::flush::{Current, Flush, Watermark};
 use crate::layout::Layout;
 use crate::message::{EncodeRules, Message, Record};
 use crate::offset::LogOffset;
@@ -33,6 +35,7 @@ use crate::worker::Next;
 use crate::worker::{self, Worker};
 
 pub use ack::{Ack, Stored};
+use closing::Closing;
 use keeper::Keeper;
 use open::{Bells, Opened};
 pub use options::Options;
@@ -50,7 +53,11 @@ pub struct Store {
 
 struct Inner {
     log: Arc<CommitLog>,
-    policy: Arc<dyn FlushPolicy>,
+    policy: Arc<Current>,
+    /// What the options say that readers see, if they do.
+    readers_see: Option<Level>,
+    /// Held while one policy takes the place of another.
+    changing: Mutex<()>,
     clock: Arc<dyn Clock>,
     keeper: Arc<Keeper>,
     recorder: Arc<Recorder>,
@@ -65,6 +72,7 @@ struct Inner {
     by_hand: bool,
     /// The folder's lock; `None` once the store is closed.
     lock: Mutex<Option<Box<dyn Lock>>>,
+    closing: Closing,
 }
 
 impl fmt::Debug for Inner {
@@ -119,7 +127,8 @@ impl Store {
             max_body_bytes: options.max_message(),
             born: options.clock.now(),
         };
-        let flush = workers::flusher(&log, &options.policy);
+        let policy = Arc::new(Current::new(options.policy));
+        let flush = workers::flusher(&log, &policy);
         let care = workers::janitor(&log);
         let keep = workers::keeper(&log, &keeper, &options.clock);
         let dispatch = workers::dispatcher(&log, recorder.dispatcher(), &recorder_bell);
@@ -147,7 +156,9 @@ impl Store {
         let sources = Sources { log: Arc::clone(&log), dispatcher: Arc::clone(recorder.dispatcher()) };
         let inner = Inner {
             log,
-            policy: options.policy,
+            policy,
+            readers_see: options.readers_see,
+            changing: Mutex::new(()),
             clock: options.clock,
             keeper,
             recorder,
@@ -161,6 +172,7 @@ impl Store {
             workers,
             by_hand: options.by_hand,
             lock: Mutex::new(Some(lock)),
+            closing: Closing::default(),
         };
         Ok(Store { inner: Arc::new(inner) })
     }
@@ -333,7 +345,7 @@ impl Store {
         // From the last to the first, so that the order holds in what is shown.
         let flushed = log.flushed().at();
         let visible = log.readable();
-        let written = log.written().at().max(flushed);
+        let written = log.written().at().max(flushed).max(visible);
         let accepted = log.accepted().max(written);
         Marks { first: log.first(), accepted, written, flushed, visible, syncs: log.syncs() }
     }
@@ -356,17 +368,7 @@ impl Store {
         self.inner.log.failure()
     }
 
-    /// Flushes, ends the threads, says in the mark that the end was orderly, and gives the folder back. Other
-    /// clones can still read; their appends answer [`Error::Closed`]. Dropping the last clone does the same but
-    /// cannot report.
-    ///
-    /// # Errors
-    /// What the store had failed with, or what failed now: the next open recovers then. Closing twice is fine.
-    pub fn close(self) -> Result<()> {
-        self.inner.close()
-    }
-
-    /// One look of every worker (flusher, janitor, keeper, dispatcher, recorder, sweeper), in the caller's thread, for stores opened
+    /// One look of every worker, in the caller's thread, for stores opened
     /// [`by_hand`](Options::by_hand). Says whether any has more to do at once.
     #[cfg(any(test, feature = "sim"))]
     pub fn step(&self) -> bool {
@@ -384,43 +386,5 @@ impl Inner {
             return Err(failure);
         }
         self.recorder.drop_topic(&self.log, topic)
-    }
-
-    fn close(&self) -> Result<()> {
-        // Taken, and not held: readers and producers are woken on the way, and may close the store themselves.
-        let Some(folder) = self.lock.lock().take() else { return Ok(()) };
-        self.log.close();
-        let flushed = self.log.flush();
-        for worker in &self.workers {
-            worker.stop();
-        }
-        self.sweeper.close();
-        // A worker may have met a failure while it was told to stop.
-        let done = match self.log.failure() {
-            Some(failure) => Err(failure),
-            None => flushed.and_then(|_| self.end_in_order()),
-        };
-        // Nobody moves the marks any more: whoever still waits above them is told.
-        self.log.fail_and_tell(Error::Closed);
-        drop(folder);
-        done
-    }
-
-    fn end_in_order(&self) -> Result<()> {
-        self.log.sync_tail()?;
-        let _ = self.log.segments().drop_prepared()?;
-        self.recorder.close(&self.log)?;
-        self.keeper.close(&self.log)?;
-        let (abort, root) = (self.layout.abort(), self.layout.root());
-        self.disk.remove(&abort).map_err(|e| Error::io("removing", &abort, e))?;
-        self.disk.sync_dir(root).map_err(|e| Error::io("syncing the folder", root, e))?;
-        self.recorder.tell_java_of_the_end()
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        // Reported by `Store::close`; here nobody listens, and the next open finds out.
-        let _ = self.close();
     }
 }

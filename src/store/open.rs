@@ -5,16 +5,17 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use crate::checkpoint::{Mark, MarkFile, State, WriterId};
 use crate::clock::{Clock, SystemClock};
-use crate::commit_log::{CommitLog, OnFailure, Setup, Start, Way};
+use crate::commit_log::{CommitLog, OnFailure, Setup, Start, Terms};
 use crate::disk::{Access, Disk, Lock, default_for};
 use crate::dispatch::Dispatcher;
-use crate::error::{Error, Level, Result};
+use crate::error::{Error, Result};
 use crate::layout::Layout;
 use crate::message::Checksum;
 use crate::offset::LogOffset;
 use crate::recovery::{self, Before, Plan, RecoveryReport, Scope};
 use crate::segment::{Segment, SegmentList, Survey};
 use crate::store::derive::{Derivation, Found};
+use crate::store::flushing::terms;
 use crate::store::keeper::{Keeper, write_small};
 use crate::store::options::Options;
 use crate::store::recorder::Recorder;
@@ -70,7 +71,7 @@ pub(super) fn open(root: &Path, options: &Options, bells: Bells) -> Result<Opene
     let mark = Mark {
         generation: 0,
         durable: end,
-        window_bytes: options.window_bytes(),
+        window_bytes: terms_of(options).window_bytes,
         segment_bytes: segments.segment_bytes(),
         ours_from: plan.ours_from,
         boot: before.boot,
@@ -104,8 +105,9 @@ pub(super) fn open(root: &Path, options: &Options, bells: Bells) -> Result<Opene
 fn failure_hook(keeper: &Arc<Keeper>, follower: &Arc<OnceLock<Weak<Dispatcher>>>) -> OnFailure {
     let (keeper, follower) = (Arc::clone(keeper), Arc::clone(follower));
     Box::new(move |error| {
-        if !matches!(error, Error::Closed) {
-            keeper.failed();
+        match error {
+            Error::Closed => keeper.ended(),
+            _ => keeper.failed(),
         }
         let dispatcher = follower.get().and_then(Weak::upgrade);
         dispatcher.map(|dispatcher| dispatcher.fail(error)).unwrap_or_default()
@@ -172,17 +174,18 @@ fn finish_sweep(disk: &dyn Disk, dir: &Path, given_up: &[PathBuf]) -> Result<u64
     Ok(removed)
 }
 
+fn terms_of(options: &Options) -> Terms {
+    terms(options.policy.ack_when(), options.readers_see, options.max_message())
+}
+
 fn setup(options: &Options, bells: Bells, ours: Vec<(LogOffset, LogOffset)>, on_failure: OnFailure) -> Setup {
-    let ack_when = options.policy.ack_when();
     Setup {
         clock: Arc::clone(&options.clock),
         flusher: bells.flusher,
         janitor: bells.janitor,
         keeper: bells.keeper,
         follower: bells.dispatcher,
-        way: if ack_when == Level::Flushed { Way::Staged } else { Way::Direct },
-        window_bytes: options.window_bytes(),
-        readers_see: options.readers_see.unwrap_or(ack_when),
+        terms: terms_of(options),
         verify_on_read: options.verify_on_read,
         ours,
         on_failure,

@@ -90,13 +90,14 @@ impl Options {
         Options::default()
     }
 
-    /// When the log is flushed and what an append waits for. Default: [`AsyncFlush`] with RocketMQ's numbers.
+    /// When the log is flushed and what an append waits for, to begin with: see
+    /// [`Store::set_flush`](crate::Store::set_flush). Default: [`AsyncFlush`] with RocketMQ's numbers.
     #[must_use]
     pub fn flush(self, policy: impl FlushPolicy + 'static) -> Options {
         Options { policy: Arc::new(policy), ..self }
     }
 
-    /// What readers see. Default: what the policy acknowledges, so that nobody reads what a power cut may take back
+    /// What readers see, whatever the policy. Default: what the policy in force acknowledges, so that nobody reads what a power cut may take back
     /// under SYNC_FLUSH (promises rule 9; apache/rocketmq#8239).
     #[must_use]
     pub fn readers_see(self, level: Level) -> Options {
@@ -300,13 +301,14 @@ impl Options {
             (asked, None) => Ok(asked.unwrap_or(DEFAULT_SEGMENT_BYTES)),
         }
     }
+}
 
-    /// The window: its base, and twice the longest record, because a roll adds as much as the record again.
-    pub(super) fn window_bytes(&self) -> u64 {
-        let base = match self.policy.ack_when() {
-            Level::Flushed => SYNC_WINDOW_BYTES,
-            Level::Written => ASYNC_WINDOW_BYTES,
-        };
-        base + 2 * (u64::from(self.max_message()) + RECORD_EXTRA_BYTES + 16)
-    }
+/// The window of a policy that acknowledges so: its base, and twice the longest record, because a roll adds as much as
+/// the record again.
+pub(super) fn window_bytes(ack_when: Level, max_message_bytes: u32) -> u64 {
+    let base = match ack_when {
+        Level::Flushed => SYNC_WINDOW_BYTES,
+        Level::Written => ASYNC_WINDOW_BYTES,
+    };
+    base + 2 * (u64::from(max_message_bytes) + RECORD_EXTRA_BYTES + 16)
 }

@@ -80,8 +80,8 @@ impl Recorder {
     /// Writes what is due.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io): a sync failed, which is final. A full disk is no error: what was not written
-    /// stays in memory and is tried again.
+    /// [`Error::Failed`]: the sync of a file of a queue or of the index failed, which is final. [`Error::Io`]: what was
+    /// not written stays in memory. A full disk is no error: it is tried again.
     pub(crate) fn record(&self, log: &CommitLog, now: Duration) -> Result<Next> {
         let mut kept = self.kept.lock();
         if log.failure().is_some() {
@@ -129,7 +129,7 @@ impl Recorder {
     /// Moves to files what a sync of the log covers.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io); what was not written stays in memory.
+    /// [`Error::Io`]; what was not written stays in memory. [`Error::Failed`] if a sync failed, now or before.
     pub(crate) fn write_out(&self, durable: LogOffset) -> Result<()> {
         let derived = self.dispatcher.derived();
         derived.queues.write_out(durable)?;

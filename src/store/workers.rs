@@ -15,8 +15,7 @@ use crate::clock::Clock;
 use crate::commit_log::CommitLog;
 use crate::dispatch::Dispatcher;
 use crate::error::Result;
-use crate::flush::{FlushPolicy, GroupCommit};
-use crate::segment::Care;
+use crate::flush::{Current, GroupCommit};
 use crate::store::keeper::Keeper;
 use crate::store::recorder::{MOST_PENDING_BYTES, Recorder};
 use crate::store::sweep::Sweeper;
@@ -38,7 +37,7 @@ pub(super) fn start(
     Worker::spawn(name, bell, mail, step, move |error| drop(log.fail_and_tell(error)))
 }
 
-pub(super) fn flusher(log: &Arc<CommitLog>, policy: &Arc<dyn FlushPolicy>) -> Step {
+pub(super) fn flusher(log: &Arc<CommitLog>, policy: &Arc<Current>) -> Step {
     let commit = GroupCommit::new(Arc::clone(log), Arc::clone(policy));
     Box::new(move || commit.step())
 }
@@ -47,15 +46,16 @@ pub(super) fn janitor(log: &Arc<CommitLog>) -> Step {
     let log = Arc::clone(log);
     let (mut ready, mut syncs) = (log.accepted(), log.syncs());
     let (mut synced_at, mut pace_bytes) = (log.accepted(), 0);
+    let mut cared = log.care();
     Box::new(move || {
         let (care, tail) = (log.care(), log.accepted());
+        if std::mem::replace(&mut cared, care) != care {
+            // What was made ready for the other way of writing is not for this one.
+            ready = tail;
+        }
         if std::mem::replace(&mut syncs, log.syncs()) != log.syncs() {
             pace_bytes = tail.since(synced_at);
             synced_at = tail;
-            if care == Care::Pages {
-                // A sync has protected what was faulted in ahead: fault it in again.
-                ready = tail;
-            }
         }
         if log.failure().is_none() {
             // What cannot be made ready is paid for when it is needed, and its failure told to who needs it.

@@ -1,4 +1,4 @@
-//! A disk that tells a test before each call that changes something, so that the test can look, or hold it up.
+//! A disk that tells a test before each call that changes something, and each opening of a file, so that the test can look, or hold it up.
 
 use std::fmt;
 use std::io;
@@ -47,6 +47,7 @@ impl Disk for Watched {
         Ok(self.file(path, self.disk.create(path, len, reserve)?))
     }
     fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn DiskFile>> {
+        (self.hook)(OpKind::Open, path)?;
         Ok(self.file(path, self.disk.open(path, access)?))
     }
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {

@@ -1,16 +1,15 @@
 //! The standard workload, cut after every operation and within it: what was promised is there, and nothing else.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use sawlog::LogOffset;
-use sawlog::disk::sim::{Replay, SimDisk, Survivors};
+use sawlog::disk::sim::Replay;
 
-use crate::support::dice::Dice;
-use crate::support::expected::{Expected, Promised};
+use crate::support::expected::Expected;
+use crate::support::image::{Image, Stop};
 use crate::support::oracle::examine;
 use crate::support::quick;
 use crate::support::workload::{Size, Workload};
@@ -21,87 +20,18 @@ const QUICK_WORKLOADS: u64 = 1;
 /// At least so many images in all; a shorter workload must not pass unseen.
 const LEAST_IMAGES: u64 = 20_000;
 
-/// How the machine or the process stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Stop {
-    Cut(Survivors),
-    CutWithin(Survivors),
-    Kill,
-    KillWithin,
-}
-
-impl Stop {
-    fn all() -> impl Iterator<Item = Stop> {
-        let cuts = Survivors::ALL.into_iter().flat_map(|model| [Stop::Cut(model), Stop::CutWithin(model)]);
-        cuts.chain([Stop::Kill, Stop::KillWithin])
-    }
-
-    pub(crate) fn loses_power(self) -> bool {
-        matches!(self, Stop::Cut(_) | Stop::CutWithin(_))
-    }
-}
-
-/// One image: which workload, stopped where and how. Its text is what `SAWLOG_IMAGE` takes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Image {
-    pub(crate) workload: u64,
-    pub(crate) operation: usize,
-    pub(crate) stop: Stop,
-}
-
-impl fmt::Display for Image {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{:?}", self.workload, self.operation, self.stop)
-    }
-}
-
-impl Image {
-    fn parse(text: &str) -> Option<Image> {
-        let mut parts = text.splitn(3, ':');
-        let (workload, operation) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-        let name = parts.next()?;
-        let stop = Stop::all().find(|stop| format!("{stop:?}") == name)?;
-        Some(Image { workload, operation, stop })
-    }
-
-    pub(crate) fn seed(&self) -> u64 {
-        let stop = Stop::all().position(|stop| stop == self.stop).unwrap() as u64;
-        Dice::part(Dice::part(self.workload, self.operation as u64), stop)
-    }
-
-    pub(crate) fn of(&self, replay: &Replay) -> SimDisk {
-        match self.stop {
-            Stop::Cut(model) => replay.power_cut(self.seed(), model),
-            Stop::CutWithin(model) => replay.power_cut_within(self.seed(), model),
-            Stop::Kill => replay.kill(),
-            Stop::KillWithin => replay.kill_within(self.seed()),
-        }
-    }
-
-    /// What must be there: after a power cut all that was acknowledged as flushed, after a kill all as written.
-    pub(crate) fn promised(&self, log: &Expected) -> Promised {
-        let by = self.operation;
-        let end = match self.stop.loses_power() {
-            true => log.end_of_last(|t| t.flushed.is_by(by)),
-            false => log.end_of_last(|t| t.flushed.is_by(by) || t.written.is_by(by)),
-        };
-        log.promised(end, by)
-    }
-
-    /// Makes the image from a walk that stands there, and examines it.
-    fn check(&self, replay: &Replay, log: &Expected) -> Result<LogOffset, String> {
-        let checked = catch_unwind(AssertUnwindSafe(|| {
-            examine(&self.of(replay), log, self.promised(log), self.seed())
-        }));
-        let verdict = checked.unwrap_or_else(|_| Err("panicked, see above".into()));
-        verdict.map_err(|why| {
-            let next = replay.next_op();
-            format!(
-                "image {self}, before {next:?}: {why}\n\
-                 again: SAWLOG_IMAGE='{self}' cargo test --test crash power_cut"
-            )
-        })
-    }
+/// Makes the image from a walk that stands there, and examines it.
+fn check(image: &Image, replay: &Replay, log: &Expected) -> Result<LogOffset, String> {
+    let checked =
+        catch_unwind(AssertUnwindSafe(|| examine(&image.of(replay), log, image.promised(log), image.seed())));
+    let verdict = checked.unwrap_or_else(|_| Err("panicked, see above".into()));
+    verdict.map_err(|why| {
+        let next = replay.next_op();
+        format!(
+            "image {image}, before {next:?}: {why}\n\
+             again: SAWLOG_IMAGE='{image}' cargo test --test crash power_cut"
+        )
+    })
 }
 
 /// What a sweep has seen.
@@ -121,7 +51,7 @@ fn sweep(workload: u64, tally: &Tally) {
         for stop in Stop::all() {
             let image = Image { workload, operation: replay.position(), stop };
             *counts.entry(stop).or_insert(0) += 1;
-            if let Err(why) = image.check(&replay, &work.log)
+            if let Err(why) = check(&image, &replay, &work.log)
                 && tally.failed.fetch_add(1, Ordering::Relaxed) < 5
             {
                 tally.failures.lock().unwrap().push(why);
@@ -172,8 +102,7 @@ fn check_one(text: &str) {
     let mut replay = work.disk.replay();
     replay.advance_to(image.operation);
     println!("{} records, the image stands before {:?}", work.log.taken.len(), replay.next_op());
-    image
-        .check(&replay, &work.log)
+    check(&image, &replay, &work.log)
         .map_or_else(|why| panic!("{why}"), |end| println!("the log ends at {end}"));
 }
 

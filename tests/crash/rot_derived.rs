@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use sawlog::disk::sim::SimDisk;
 use sawlog::{Error, Fetch, LogOffset, QueueOffset, Status, Store};
 
-use crate::derived_files::at_rest;
+use crate::support::at_rest::at_rest;
 use crate::support::derived::{DerivedBytes, check_derived, derived_bytes, difference, fresh};
 use crate::support::dice::Dice;
 use crate::support::expected::{Expected, ROOT, Taken};

@@ -6,7 +6,7 @@ use sawlog::disk::Disk;
 use sawlog::disk::sim::SimDisk;
 use sawlog::{Damage, Error, LogOffset, Message, OnDamage, Store};
 
-use crate::rot::Aged;
+use crate::support::aged::Aged;
 use crate::support::dice::Dice;
 use crate::support::expected::{ROOT, SEGMENT_BYTES, segment_path};
 use crate::support::oracle::{check_log, open};

@@ -1,10 +1,17 @@
 //! What the test binaries share: chance by seed, a standard workload, and what must hold of the log after a crash.
 #![allow(dead_code, reason = "each test binary uses its part of it")]
 
+pub(crate) mod aged;
+pub(crate) mod at_rest;
 pub(crate) mod derived;
 pub(crate) mod dice;
 pub(crate) mod expected;
+pub(crate) mod fault_case;
+pub(crate) mod image;
+pub(crate) mod nest;
 pub(crate) mod oracle;
+#[cfg(feature = "cli")]
+pub(crate) mod torture;
 pub(crate) mod workload;
 
 /// `SAWLOG_QUICK=1` sweeps less, and asks for no least count.

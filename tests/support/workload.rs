@@ -1,5 +1,5 @@
 //! The standard workload: three topics of four queues, both policies, many rolls, batches, transactions, flushes,
-//! turns of the clock, a close and a reopening in the middle. One thread; a seed decides everything.
+//! turns of the clock, changes of the policy, a close and a reopening in the middle. One thread; a seed decides everything.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -174,7 +174,8 @@ impl Workload {
             73..78 => self.with_store(|store| store.flush().map(drop)),
             78 => self.drop_topic(),
             79..90 => self.step(),
-            90..98 => {
+            90 => self.change_policy(),
+            91..98 => {
                 self.clock.turn(Duration::from_millis(self.dice.below(3_000)));
                 self.step();
             }
@@ -197,6 +198,18 @@ impl Workload {
         self.log.dropped.push(Dropped { topic, below, asked, done: When::never() });
         match store.drop_topic(topic) {
             Ok(()) => self.log.dropped.last().into_iter().for_each(|d| d.done.note(self.disk.recorded())),
+            Err(error) => self.refusals.push(error),
+        }
+        self.note_written(&store);
+    }
+
+    /// The other policy takes the place of the one in force.
+    fn change_policy(&mut self) {
+        let Some(store) = self.store.clone() else { return };
+        let done =
+            if self.sync { store.set_flush(AsyncFlush::default()) } else { store.set_flush(SyncFlush) };
+        match done {
+            Ok(()) => self.sync = !self.sync,
             Err(error) => self.refusals.push(error),
         }
         self.note_written(&store);

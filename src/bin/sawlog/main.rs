@@ -3,6 +3,8 @@
 
 mod bench;
 mod failure;
+#[cfg(feature = "sim")]
+mod torture;
 
 use std::process::ExitCode;
 
@@ -31,12 +33,18 @@ enum Command {
     /// What `bench` starts and kills.
     #[command(hide = true)]
     BenchChild(bench::ChildArgs),
+    /// Try the promises on a simulated disk: power cuts, failing calls, rot; print one table.
+    #[cfg(feature = "sim")]
+    #[command(after_help = torture::EXAMPLES)]
+    Torture(torture::Args),
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Bench(args) => bench::run(&args),
         Command::BenchChild(args) => bench::run_child(&args),
+        #[cfg(feature = "sim")]
+        Command::Torture(args) => torture::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

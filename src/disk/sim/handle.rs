@@ -77,6 +77,7 @@ impl DiskFile for SimFile {
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let mut inner = self.disk.inner();
+        inner.note_user();
         let call =
             Call { kind: OpKind::Write, path: &self.path, bytes: Some(self.range(offset, bytes.len())) };
         let fault = inner.script.meet(&call);
@@ -108,9 +109,13 @@ impl DiskFile for SimFile {
         let mut inner = self.disk.inner();
         let fault = inner.script.meet(&Call { kind: OpKind::Sync, path: &self.path, bytes: None });
         let upto = inner.state.changes;
+        let is_shared = inner.note_user();
         drop(inner);
-        // A sync takes time. What other threads write meanwhile is not covered, and they get the chance to.
-        std::thread::yield_now();
+        // A sync takes time. What other threads write meanwhile is not covered, and they get the chance to. A disk of
+        // one thread gives nobody a turn: the sweeps sync millions of times, on machines that have other work.
+        if is_shared {
+            std::thread::yield_now();
+        }
         let mut inner = self.disk.inner();
         match fault {
             None => {
@@ -136,6 +141,21 @@ impl DiskFile for SimFile {
         Ok(out.into())
     }
 
+    /// Zeroes, as the mapped disk does, so that whoever makes ready what was written already is found out; where there
+    /// are only zeros nothing happens. A hint cannot fail: no fault is met.
+    fn make_ready(&self, offset: u64, len: u64) {
+        let mut inner = self.disk.inner();
+        let len = usize::try_from(len.min(self.len.saturating_sub(offset))).unwrap_or(0);
+        let Ok(file) = self.file(&inner) else { return };
+        let mut content = vec![0; len];
+        file.cached.read(offset, &mut content);
+        let has_blocks = file.blocks && self.need_write_access().is_ok();
+        if has_blocks && content.iter().any(|byte| *byte != 0) {
+            let change = Change::Write { id: self.id, offset, bytes: vec![0; len].into() };
+            inner.commit(self.call(OpKind::Write), change);
+        }
+    }
+
     fn reserve(&self) -> io::Result<()> {
         let mut inner = self.disk.enter(OpKind::Reserve, &self.path, None)?;
         self.need_write_access()?;
@@ -146,6 +166,10 @@ impl DiskFile for SimFile {
         }
         inner.commit(self.call(OpKind::Reserve), Change::Reserve { id: self.id });
         Ok(())
+    }
+
+    fn has_name(&self) -> bool {
+        self.disk.inner().state.files.get(&self.id).is_some_and(|file| file.named)
     }
 }
 

@@ -46,6 +46,7 @@ use std::io;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread::ThreadId;
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -78,9 +79,19 @@ struct Inner {
     script: Script,
     revert_seed: Option<u64>,
     journal: Option<Journal>,
+    /// Who wrote last; and whether several threads have written or synced.
+    user: Option<ThreadId>,
+    is_shared: bool,
 }
 
 impl Inner {
+    /// Notes which thread writes or syncs. Says whether others do too.
+    fn note_user(&mut self) -> bool {
+        let user = std::thread::current().id();
+        self.is_shared |= self.user.replace(user).is_some_and(|before| before != user);
+        self.is_shared
+    }
+
     /// Applies a change, and records it if recording is on.
     fn commit(&mut self, call: Option<(OpKind, &Arc<Path>)>, change: Change) {
         self.state.apply(&change);
@@ -113,6 +124,8 @@ impl SimDisk {
             script: Script::default(),
             revert_seed: None,
             journal: None,
+            user: None,
+            is_shared: false,
         };
         SimDisk { shared: Arc::new(Mutex::new(inner)) }
     }

@@ -125,6 +125,7 @@ impl World {
     /// What retention does: the log's first segment goes. The queues stay as they are.
     fn lose_first_segment(&mut self) {
         self.store.flush().unwrap();
+        self.store.inner.keeper.say_first(&self.store.inner.log, LogOffset(SEGMENT)).unwrap();
         self.store.clone().close().unwrap();
         self.disk.remove(Path::new("/store/commitlog/00000000000000000000")).unwrap();
         self.store = open(&self.disk, &self.clock);

@@ -45,11 +45,17 @@ fn new_first(store: &Store) -> LogOffset {
 
 /// A whole sweep: the log's list, its files, and what is derived.
 fn sweep(store: &Store, disk: &SimDisk) {
+    remove_segments(store, disk, new_first(store));
+    store.inner.recorder.retire(&store.inner.log).unwrap();
+}
+
+/// The first part of a sweep: said in the mark, out of the log's list, and the files gone.
+fn remove_segments(store: &Store, disk: &SimDisk, first: LogOffset) {
     let log = &store.inner.log;
-    for segment in log.segments().forget_before(new_first(store)) {
+    store.inner.keeper.say_first(log, first).unwrap();
+    for segment in log.segments().forget_before(first) {
         disk.remove(segment.path()).unwrap();
     }
-    store.inner.recorder.retire(log).unwrap();
 }
 
 /// The queue offsets that are left in queue 0.
@@ -265,7 +271,10 @@ fn check_swept(store: &Store, disk: &SimDisk, kept: &RangeInclusive<u64>) {
 fn a_sweep_cut_between_segments_and_queues_is_finished_at_opening() {
     let disk = filled();
     let kept = left(&open_over(disk.kill()));
-    let first = new_first(&open_over(disk.kill()));
+    let store = open_over(disk.clone());
+    let first = new_first(&store);
+    store.inner.keeper.say_first(&store.inner.log, first).unwrap();
+    store.close().unwrap();
     for base in (0..first.0).step_by(usize::try_from(SEGMENT).unwrap()) {
         disk.remove(Path::new(&format!("/store/commitlog/{base:020}"))).unwrap();
     }
@@ -282,9 +291,7 @@ fn a_power_cut_anywhere_in_a_sweep_leaves_a_store_that_finishes_it() {
     let disk = filled();
     let kept = left(&open_over(disk.kill()));
     let store = open_over(disk.clone());
-    store.inner.log.segments().forget_before(new_first(&store)).iter().for_each(|segment| {
-        disk.remove(segment.path()).unwrap();
-    });
+    remove_segments(&store, &disk, new_first(&store));
     disk.sync_dir(Path::new("/store/commitlog")).unwrap();
     disk.start_recording();
     store.inner.recorder.retire(&store.inner.log).unwrap();
@@ -309,9 +316,7 @@ fn a_call_that_fails_in_a_sweep_is_told_and_the_next_one_goes_on() {
     for nth in 1.. {
         let disk = base.kill();
         let store = open_over(disk.clone());
-        for segment in store.inner.log.segments().forget_before(new_first(&store)) {
-            disk.remove(segment.path()).unwrap();
-        }
+        remove_segments(&store, &disk, new_first(&store));
         disk.fail_at_aimed(Aim::anything(), nth, Fault::once(FaultKind::Eio));
         let swept = store.inner.recorder.retire(&store.inner.log);
         let fired = disk.faults_fired();
@@ -365,9 +370,7 @@ fn nobody_waits_while_files_are_removed() {
     let disk = filled();
     let meddler = Meddler::new(&disk);
     let store = open_over(meddler.clone());
-    for segment in store.inner.log.segments().forget_before(new_first(&store)) {
-        disk.remove(segment.path()).unwrap();
-    }
+    remove_segments(&store, &disk, new_first(&store));
     let (other, removals) = (store.clone(), Arc::new(AtomicU64::new(0)));
     let counted = Arc::clone(&removals);
     meddler.at_removal(move || {
@@ -409,9 +412,7 @@ fn a_dropped_topic_is_forgotten_when_nothing_is_left_of_it() {
     assert_eq!(dropped(), [b"old".to_vec(), b"t".to_vec()]);
     let first = LogOffset(SEGMENT);
     for (first, left) in [(first, 2), (LogOffset(2 * SEGMENT), 1)] {
-        for segment in store.inner.log.segments().forget_before(first) {
-            disk.remove(segment.path()).unwrap();
-        }
+        remove_segments(&store, &disk, first);
         store.inner.recorder.retire(&store.inner.log).unwrap();
         assert_eq!(dropped().len(), left);
         assert_eq!(store.find("t", "k").count(), 0);
