@@ -1,6 +1,7 @@
 //! What a user holds: [`Store`], [`Ack`], [`Options`].
 
 mod ack;
+mod age;
 mod append;
 mod closing;
 mod derive;
