@@ -76,8 +76,8 @@ fn a_store_is_looked_into_while_another_process_writes_it() {
         let mut next = std::collections::HashMap::new();
         let (mut records, mut verified, mut rounds) = (0, 0, 0);
         let began = Instant::now();
-        // Until much was written, or for as long as a slow machine deserves.
-        while (records < 60_000 || rounds < 3) && began.elapsed() < Duration::from_secs(20) {
+        // Until much was written and some of it is durable, or for as long as a slow machine deserves.
+        while (records < 60_000 || rounds < 3 || verified == 0) && began.elapsed() < Duration::from_secs(20) {
             rounds += 1;
             records += read_on(&mut scan, &mut next);
             let survey = inspect::survey(&root).unwrap();
