@@ -258,12 +258,27 @@ impl DiskFile for MappedFile {
     }
 }
 
+/// Asks for the cache lines of these bytes, to be read soon.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn ask_for(bytes: &[u8]) {
+    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+    for line in bytes.chunks(LINE_BYTES) {
+        // SAFETY: a prefetch neither reads nor faults, whatever the address; this one is of a slice.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+pub(crate) fn ask_for(_: &[u8]) {}
+
+#[cfg(target_arch = "x86_64")]
+const LINE_BYTES: usize = 64;
+
 /// Asks for the cache lines that the next store of `len` bytes will write: they were zeroed by another processor,
 /// and waiting for them is most of what a store costs.
 #[cfg(target_arch = "x86_64")]
 fn prefetch(map: &MmapRaw, at: usize, len: usize) {
     use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
-    const LINE_BYTES: usize = 64;
     const MOST_BYTES: usize = 2048;
     for line in (at..at.saturating_add(len.min(MOST_BYTES)).min(map.len())).step_by(LINE_BYTES) {
         // SAFETY: a prefetch neither reads nor faults, whatever the address; this one is within the mapping (rule 3).

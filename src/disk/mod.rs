@@ -27,6 +27,7 @@ pub mod sim;
 
 pub use choice::default_for;
 pub use mapped::MappedDisk;
+pub(crate) use mapped::ask_for;
 pub use os::OsDisk;
 
 /// What kind of space a new file gets.

@@ -209,17 +209,10 @@ impl Dispatcher {
         let mut turn = self.turn.lock();
         let Turn { scan, last_stored } = &mut *turn;
         let (until, now) = (self.log.readable(), self.derived.clock.now());
-        let mut records = 0;
-        while scan.place() < until && records < most_records {
-            let each = |at, head: &Head<'_>| {
-                self.derived.apply(at, head, now);
-                head.stored
-            };
-            let verify = scan.place() < self.unchecked_to;
-            let Some(stored) = scan.follow(verify, each)? else { break };
-            *last_stored = stored;
-            records += 1;
-        }
+        let records = scan.follow(until, most_records, self.unchecked_to, |at, head| {
+            self.derived.apply(at, head, now);
+            *last_stored = head.stored;
+        })?;
         // Moved also where only a blank record was passed.
         let mut wakers = self.dispatched.advance(scan.place());
         wakers.extend(self.derived.queues.tell());
