@@ -2,8 +2,15 @@
 //!
 //! Nothing but look-up by time depends on the wall clock (promises rule 14); waiting and pacing use the monotonic one.
 
+mod calendar;
+
 use std::fmt;
 use std::time::Duration;
+
+use rustix::time::ClockId;
+
+pub use calendar::BadTime;
+pub(crate) use calendar::{date_of, days_to};
 
 /// Milliseconds since the Unix epoch, as RocketMQ stores them (spec, conventions). May be negative in foreign files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,7 +24,8 @@ pub trait Clock: fmt::Debug + Send + Sync {
     fn elapsed(&self) -> Duration;
 }
 
-/// The machine's clocks.
+/// The machine's clocks. The wall clock is read as of the kernel's last tick: up to 10 ms late, 4 ms on most kernels, as
+/// the times of files are.
 #[derive(Debug)]
 pub struct SystemClock {
     started: std::time::Instant,
@@ -39,11 +47,13 @@ impl Default for SystemClock {
 }
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "the clock room is where time comes from")]
+    // The kernel's own ticking clock, as it stood at the last tick: an append asks for it, and the exact one costs four
+    // times as much (28 ns of some 400).
     fn now(&self) -> Timestamp {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        // Before 1970 or beyond the year 292 million: a broken clock; 1 is the least time a record may carry.
-        Timestamp(since.ok().and_then(|d| i64::try_from(d.as_millis()).ok()).unwrap_or(1))
+        let now = rustix::time::clock_gettime(ClockId::RealtimeCoarse);
+        let ms = now.tv_sec.checked_mul(1000).and_then(|ms| ms.checked_add(now.tv_nsec / 1_000_000));
+        // Before 1970: a broken clock; 1 is the least time a record may carry.
+        Timestamp(ms.filter(|ms| *ms > 0).unwrap_or(1))
     }
 
     fn elapsed(&self) -> Duration {

@@ -10,6 +10,7 @@ pub mod disk;
 mod dispatch;
 mod error;
 pub mod flush;
+pub mod inspect;
 mod key_index;
 mod layout;
 pub mod message;
@@ -22,6 +23,7 @@ mod sync;
 mod worker;
 
 pub use commit_log::{Raw, Scan};
+pub use consume_queue::Bound;
 pub use dispatch::DelayLevels;
 pub use error::{Corruption, Damage, Error, Level, Result};
 pub use message::{Message, Record};
@@ -29,6 +31,6 @@ pub use offset::{LogOffset, LogRange, Position, QueueOffset};
 pub use recovery::{Cut, MovedBack, OnDamage, Quarantined, RecoveryProgress, RecoveryReport};
 pub use retention::{Retention, Why};
 pub use store::{
-    Ack, Batch, Bound, Fetch, Filter, Find, Marks, News, Options, Queue, RawBatch, Records, Status, Store,
-    Stored, Swept,
+    Ack, Batch, Fetch, Filter, Find, Marks, News, Options, Queue, RawBatch, Records, Status, Store, Stored,
+    Swept,
 };

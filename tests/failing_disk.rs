@@ -4,8 +4,12 @@
 //! page cache and succeed, and writing back fails with EIO (promises B2). Each case runs in a mount name space and a
 //! process of its own, so that mounts and loop devices end with it; where mounting is not allowed it says so.
 //!
-//! One case is not held yet: on ext4, after a whole file system's sync by somebody else has failed, a sync of ours has
-//! been seen to say ok for records that are not on the device. It is printed as an open finding, not hidden.
+//! ext4 is asked more than once about the case that it once did not tell us of: somebody else's sync of the whole file
+//! system meets the error and aborts the journal, and a sync of ours, with nothing left to write, said ok for records that
+//! were not on the device (`src/disk/given_up.rs`).
+//!
+//! btrfs is tried with positioned writes alone: it gives an allocated block away when it is copied, so the store never
+//! maps a file there by itself, and a store into a mapping of a file system that has given up is a signal.
 //!
 //! Two tables are printed. The first shows why a failed sync is final: what a sync says when it is repeated, and how
 //! much is on the device then. The second counts what the store acknowledged, and what of it was missing.
@@ -337,8 +341,10 @@ fn on(file_system: &str, make: &str, mib: u32) -> bool {
         return false;
     }
     let mut rows = Vec::new();
-    for case in ["own", "stranger", "Sync", "Async", "AfterAStranger"] {
-        for mapped in [true, false] {
+    let again = if file_system == "ext4" { 4 } else { 0 };
+    let more = std::iter::repeat_n("AfterAStranger", again);
+    for case in ["own", "stranger", "Sync", "Async", "AfterAStranger"].into_iter().chain(more) {
+        for mapped in [true, false].into_iter().filter(|mapped| !mapped || file_system != "btrfs") {
             let folder = tempfile::tempdir().unwrap();
             let case = format!("{file_system} {} {case}", way(mapped));
             let test = "the_one_on_the_failing_disk";
@@ -351,7 +357,7 @@ fn on(file_system: &str, make: &str, mib: u32) -> bool {
             rows.push(words.join(" "));
         }
     }
-    let (raw, store) = rows.split_at(4);
+    let (raw, store) = rows.split_at(if file_system == "btrfs" { 2 } else { 4 });
     println!("\nwhat a repeated sync says, and what is on the device then: at once, after remount");
     println!("fs     written    synced first       first   second    third   at once   remount");
     raw.iter().for_each(|row| println!("{row}"));

@@ -16,12 +16,13 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use sawlog::{Fetch, Message, Options, QueueOffset, Retention, Status, Store};
+use sawlog::{Fetch, Message, Options, QueueOffset, Retention, Status, Store, inspect};
 
 const TOPICS: u32 = 100;
 const QUEUES: u32 = 100;
@@ -131,6 +132,18 @@ fn child(root: &str) {
     std::process::exit(1);
 }
 
+/// Every byte is held against every other, with few descriptors.
+fn verify(root: &Path) {
+    let done = inspect::verify(root, &inspect::VerifyOptions::new(), |told| {
+        if let inspect::Told::Fault(fault) = told {
+            assert!(!fault.kind.is_damage(), "{fault}");
+        }
+        ControlFlow::Continue(())
+    });
+    let done = done.unwrap();
+    assert_eq!((done.complete, done.queues, done.damages()), (true, u64::from(TOPICS * QUEUES), 0));
+}
+
 /// Opens the store in a process of its own, which appends another message to each queue and is killed. What memory
 /// it took: opened, at most while opening, after the round.
 fn opened_and_killed(root: &Path) -> [u64; 3] {
@@ -179,6 +192,9 @@ fn ten_thousand_queues_need_512_descriptors_and_64_mib() {
     assert!(written <= MOST_BYTES, "a store that was appended to takes {written} bytes");
 
     for end in ["a kill", "a close"] {
+        let most = descriptors(|| verify(root));
+        told("verified");
+        assert!((1..=OTHER_FILES).contains(&most), "{most} descriptors while verifying after {end}");
         let most = descriptors(|| {
             let store = Store::open(root, options()).unwrap();
             told("opened");

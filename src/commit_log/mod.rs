@@ -29,7 +29,7 @@ use change::InForce;
 pub(crate) use change::Terms;
 pub(crate) use queue_offsets::QueueOffsets;
 pub use read::{Raw, Scan};
-pub(crate) use walk::{Step, Walk};
+pub(crate) use walk::{Step, Visit, Walk};
 
 /// How records reach the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

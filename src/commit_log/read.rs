@@ -12,6 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::commit_log::CommitLog;
+use crate::disk;
 use crate::error::{Corruption, Damage, Error, Result};
 use crate::message::{self, Peek, Record, Verify};
 use crate::offset::{LogOffset, LogRange};
@@ -20,6 +21,9 @@ use crate::segment::Segment;
 /// How much a scan looks at together: free where the disk is mapped, one read where it is not.
 const CHUNK_BYTES: u64 = 1 << 20;
 const HEAD_BYTES: usize = 8;
+/// What is looked at of a record in front of its body, and behind it where topic and properties are short.
+const HEAD_LOOK_BYTES: usize = 128;
+const TAIL_LOOK_BYTES: usize = 128;
 
 /// Raw bytes of the log as they lie in one segment's file.
 #[derive(Clone, Debug)]
@@ -95,6 +99,13 @@ impl CommitLog {
         parts.get(before.checked_sub(1)?).copied().filter(|part| part.contains(at))
     }
 
+    /// Where, from `at` on, the next quarantined part begins, if that is before `until`.
+    fn sound_until(&self, at: LogOffset, until: LogOffset) -> LogOffset {
+        let parts = &self.setup.quarantined;
+        let next = parts.get(parts.partition_point(|part| part.to <= at));
+        next.map_or(until, |part| until.min(part.from.max(at)))
+    }
+
     /// The segment that holds `at`, and how many readable bytes it has from there on, up to the next damage.
     fn readable_from(&self, at: LogOffset) -> Result<(Arc<Segment>, u64)> {
         let limit = self.readable();
@@ -105,10 +116,8 @@ impl CommitLog {
         if let Some(part) = self.quarantined_at(at) {
             return Err(quarantined(part));
         }
-        let parts = &self.setup.quarantined;
-        let damage = parts.get(parts.partition_point(|part| part.from <= at)).map(|part| part.from);
-        let end = limit.min(segment.end());
-        Ok((segment, damage.map_or(end, |damage| damage.min(end)).since(at)))
+        let end = self.sound_until(at, limit.min(segment.end()));
+        Ok((segment, end.since(at)))
     }
 
     /// Bytes of a segment; a copy of those that no sync covers yet. After a failed sync the store may be opened
@@ -262,28 +271,67 @@ impl Scan {
         })
     }
 
-    /// Shows the next record to `each`, for what follows the log. With the structure alone checked, unless `verify`
-    /// is set: for records that neither this process wrote nor recovery has checked. `None` at the visible mark.
+    /// Shows the records up to `until`, or so many of them, to `each`, for what follows the log; tells how many. With
+    /// the structure alone checked, but those below `unchecked_to` as a reader would: neither has this process written
+    /// them nor has recovery checked them.
     /// Steps over what is quarantined.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] if no record stands there; [`Error::Io`].
-    pub(crate) fn follow<R>(
+    /// [`Error::Corrupt`] if no record stands where one should; [`Error::Io`].
+    pub(crate) fn follow(
         &mut self,
-        verify: bool,
-        each: impl FnOnce(LogOffset, &message::Head<'_>) -> R,
-    ) -> Result<Option<R>> {
-        let found = loop {
-            match self.next_bytes() {
-                Err(error) if error.is_quarantined() => {}
-                found => break found?,
+        until: LogOffset,
+        most_records: usize,
+        unchecked_to: LogOffset,
+        mut each: impl FnMut(LogOffset, &message::Head<'_>),
+    ) -> Result<usize> {
+        let mut records = 0;
+        while self.at < until && records < most_records {
+            // One by itself, which goes on in the next chunk or segment, and says what is wrong.
+            let found = match self.next_bytes() {
+                Err(error) if error.is_quarantined() => continue,
+                found => found?,
+            };
+            let Some((at, segment, bytes)) = found else { break };
+            let corrupt = |what| Error::Corrupt(Corruption { path: segment.path().clone(), at, what });
+            let verify = if at < unchecked_to { self.log.verify_at(at) } else { Verify::Structure };
+            each(at, &message::check(at, &bytes, verify).map_err(corrupt)?);
+            records += 1;
+            if self.at >= unchecked_to {
+                let sound_until = self.log.sound_until(self.at, until);
+                records += self.follow_in_chunk(sound_until, most_records - records, &mut each);
             }
-        };
-        let Some((at, segment, bytes)) = found else { return Ok(None) };
-        let corrupt = |what| Error::Corrupt(Corruption { path: segment.path().clone(), at, what });
-        let verify = if verify { self.log.verify_at(at) } else { Verify::Structure };
-        let head = message::check(at, &bytes, verify).map_err(corrupt)?;
-        Ok(Some(each(at, &head)))
+        }
+        Ok(records)
+    }
+
+    /// Those that lie whole in the chunk at hand, up to whatever is not one. Nothing is counted or cloned for each, and
+    /// the next is asked for while one is looked at: another processor has just written it, and waiting for it was
+    /// half of what following cost.
+    fn follow_in_chunk(
+        &mut self,
+        until: LogOffset,
+        most_records: usize,
+        each: &mut impl FnMut(LogOffset, &message::Head<'_>),
+    ) -> usize {
+        let chunk = self.chunk.clone();
+        let skip = usize::try_from(self.at.since(self.chunk_at)).unwrap_or(usize::MAX);
+        let mut rest = chunk.get(skip..).unwrap_or_default();
+        let mut records = 0;
+        while self.at < until && records < most_records {
+            let Some(Peek::Record { len }) = rest.first_chunk().map(message::peek) else { break };
+            let Some((record, next)) = rest.split_at_checked(len as usize) else { break };
+            disk::ask_for(next.get(..HEAD_LOOK_BYTES).unwrap_or(next));
+            // Where its end will be, if it is as long as this one.
+            let tail = record.len().saturating_sub(TAIL_LOOK_BYTES);
+            disk::ask_for(next.get(tail..record.len()).unwrap_or_default());
+            let Ok(head) = message::check(self.at, record, Verify::Structure) else { break };
+            each(self.at, &head);
+            self.at = self.at.plus(u64::from(len));
+            rest = next;
+            records += 1;
+        }
+        records
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Reads by position, never through a mapping, so that a failing device is an error and no signal (house.md §4).
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::error::{Damage, Result};
@@ -27,10 +28,32 @@ pub(crate) enum Step<'w> {
     NoSegment(LogOffset),
 }
 
-/// A walk along the log's files.
+/// The same with what was made of the record in the place of the record.
 #[derive(Debug)]
-pub(crate) struct Walk<'l> {
-    segments: &'l SegmentList,
+pub(crate) enum Visit<R> {
+    /// A whole, valid record; where it ends, and what the visitor made of it.
+    Record(LogOffset, LogOffset, R),
+    /// As [`Step::Blank`].
+    Blank(LogOffset),
+    /// As [`Step::Broken`].
+    Broken(LogOffset, Damage, Option<u32>),
+    /// As [`Step::NoSegment`].
+    NoSegment(LogOffset),
+}
+
+/// A place at which a record may stand, by its first eight bytes.
+enum Place {
+    /// So many bytes claim to be a record.
+    Record(LogOffset, Arc<Segment>, u32),
+    Blank(LogOffset),
+    Broken(LogOffset, Damage),
+    NoSegment(LogOffset),
+}
+
+/// A walk along the log's files. `L` leads to their list: a reference, or an `Arc`.
+#[derive(Debug)]
+pub(crate) struct Walk<L> {
+    segments: L,
     at: LogOffset,
     segment: Option<Arc<Segment>>,
     buffer: Vec<u8>,
@@ -38,8 +61,8 @@ pub(crate) struct Walk<'l> {
     buffered_at: LogOffset,
 }
 
-impl<'l> Walk<'l> {
-    pub(crate) fn new(segments: &'l SegmentList, from: LogOffset) -> Walk<'l> {
+impl<L: Deref<Target = SegmentList>> Walk<L> {
+    pub(crate) fn new(segments: L, from: LogOffset) -> Walk<L> {
         Walk { segments, at: from, segment: None, buffer: Vec::new(), buffered_at: from }
     }
 
@@ -59,34 +82,12 @@ impl<'l> Walk<'l> {
     /// # Errors
     /// What the disk says; damage is no error here.
     pub(crate) fn step(&mut self, verify: impl Fn(LogOffset) -> Verify) -> Result<Step<'_>> {
-        let at = self.at;
-        let Some(segment) = self.segment_at(at) else { return Ok(Step::NoSegment(at)) };
-        let left = segment.end().since(at);
-        let head = match self.bytes(&segment, at, HEAD_BYTES)?.first_chunk::<HEAD_BYTES>() {
-            Some(head) => *head,
-            // Fewer than eight bytes left: no record may end there (spec 2.2).
-            None => return Ok(Step::Broken(at, Damage::Cut, None)),
+        let (at, segment, len) = match self.look(&verify)? {
+            Place::Record(at, segment, len) => (at, segment, len),
+            Place::Blank(at) => return Ok(Step::Blank(at)),
+            Place::Broken(at, damage) => return Ok(Step::Broken(at, damage, None)),
+            Place::NoSegment(at) => return Ok(Step::NoSegment(at)),
         };
-        let len = match message::peek(&head) {
-            Peek::Record { len } => len,
-            Peek::Blank { len } if u64::from(len) == left => {
-                self.at = segment.end();
-                return Ok(Step::Blank(at));
-            }
-            // Where we wrote with a record checksum the length is right, or the record is not whole.
-            _ if message::is_blank(&head) && verify(at) == Verify::Legacy => {
-                self.at = segment.end();
-                return Ok(Step::Blank(at));
-            }
-            Peek::Blank { len } => return Ok(Step::Broken(at, Damage::BadBlank { len, left }, None)),
-            Peek::Unwritten => return Ok(Step::Broken(at, Damage::Unwritten, None)),
-            Peek::Garbage { damage } => return Ok(Step::Broken(at, damage, None)),
-        };
-        // Eight bytes stay free behind every record (spec 2.2); a foreign one that ends the segment exactly is let be.
-        if u64::from(len) > left || (left - 8 < u64::from(len) && u64::from(len) < left) {
-            let damage = Damage::BadLength { len: i32::try_from(len).unwrap_or(i32::MAX) };
-            return Ok(Step::Broken(at, damage, None));
-        }
         let verify = verify(at);
         // Bounded by the segment's length, and so by the file's: nothing is allocated on a length's word alone.
         let bytes = self.bytes(&segment, at, usize::try_from(len).unwrap_or(usize::MAX))?;
@@ -100,6 +101,63 @@ impl<'l> Walk<'l> {
             Ok(head) => Ok(Step::Record(at, head)),
             Err(damage) => Ok(Step::Broken(at, damage, Some(len))),
         }
+    }
+
+    /// The same for a caller that shows the record to `each` at once: it is looked at once only.
+    ///
+    /// # Errors
+    /// What the disk says; damage is no error here.
+    pub(crate) fn visit<R>(
+        &mut self,
+        verify: impl Fn(LogOffset) -> Verify,
+        each: impl FnOnce(LogOffset, &Head<'_>) -> R,
+    ) -> Result<Visit<R>> {
+        let (at, segment, len) = match self.look(&verify)? {
+            Place::Record(at, segment, len) => (at, segment, len),
+            Place::Blank(at) => return Ok(Visit::Blank(at)),
+            Place::Broken(at, damage) => return Ok(Visit::Broken(at, damage, None)),
+            Place::NoSegment(at) => return Ok(Visit::NoSegment(at)),
+        };
+        let bytes = self.bytes(&segment, at, usize::try_from(len).unwrap_or(usize::MAX))?;
+        let made = match message::check(at, bytes, verify(at)) {
+            Ok(head) => each(at, &head),
+            Err(damage) => return Ok(Visit::Broken(at, damage, Some(len))),
+        };
+        self.at = at.plus(u64::from(len));
+        Ok(Visit::Record(at, self.at, made))
+    }
+
+    /// What the first eight bytes say; moves behind a blank record.
+    fn look(&mut self, verify: impl Fn(LogOffset) -> Verify) -> Result<Place> {
+        let at = self.at;
+        let Some(segment) = self.segment_at(at) else { return Ok(Place::NoSegment(at)) };
+        let left = segment.end().since(at);
+        let head = match self.bytes(&segment, at, HEAD_BYTES)?.first_chunk::<HEAD_BYTES>() {
+            Some(head) => *head,
+            // Fewer than eight bytes left: no record may end there (spec 2.2).
+            None => return Ok(Place::Broken(at, Damage::Cut)),
+        };
+        let len = match message::peek(&head) {
+            Peek::Record { len } => len,
+            Peek::Blank { len } if u64::from(len) == left => {
+                self.at = segment.end();
+                return Ok(Place::Blank(at));
+            }
+            // Where we wrote with a record checksum the length is right, or the record is not whole.
+            _ if message::is_blank(&head) && verify(at) == Verify::Legacy => {
+                self.at = segment.end();
+                return Ok(Place::Blank(at));
+            }
+            Peek::Blank { len } => return Ok(Place::Broken(at, Damage::BadBlank { len, left })),
+            Peek::Unwritten => return Ok(Place::Broken(at, Damage::Unwritten)),
+            Peek::Garbage { damage } => return Ok(Place::Broken(at, damage)),
+        };
+        // Eight bytes stay free behind every record (spec 2.2); a foreign one that ends the segment exactly is let be.
+        if u64::from(len) > left || (left - 8 < u64::from(len) && u64::from(len) < left) {
+            let damage = Damage::BadLength { len: i32::try_from(len).unwrap_or(i32::MAX) };
+            return Ok(Place::Broken(at, damage));
+        }
+        Ok(Place::Record(at, segment, len))
     }
 
     fn segment_at(&mut self, at: LogOffset) -> Option<Arc<Segment>> {

@@ -29,7 +29,7 @@ pub(crate) struct Entry {
 impl Entry {
     /// Stands for bytes that are none of what may stand within a queue: neither an entry nor a blank. Whoever looks
     /// for its record is told that there is none; taken for a blank they would hide a message without a word.
-    const UNREADABLE: Entry = Entry { at: LogOffset::MAX, len: 1, tag: 0 };
+    pub(crate) const UNREADABLE: Entry = Entry { at: LogOffset::MAX, len: 1, tag: 0 };
 
     /// What stands at a position within a queue; `None` if there is no message.
     pub(crate) fn within_queue(bytes: &[u8; 20]) -> Option<Entry> {

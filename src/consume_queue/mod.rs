@@ -6,6 +6,7 @@
 //! number read. An entry stays in memory, where readers find it, until its record is flushed; so a power cut never
 //! leaves an entry without its record. Files are written by position, never through a mapping.
 
+mod by_time;
 mod entry;
 mod files;
 mod pointers;
@@ -30,6 +31,8 @@ use crate::sync::RwLock;
 use files::{Files, Folder};
 use state::State;
 
+pub use by_time::Bound;
+pub(crate) use by_time::{Probe, search};
 pub(crate) use entry::{ENTRY_BYTES, Entry};
 pub(crate) use files::Geometry;
 pub(crate) use pointers::{Claim, Pointers};

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Entry;
+use super::given_up::GivenUp;
 
 pub(super) fn list(dir: &Path) -> io::Result<Vec<Entry>> {
     let mut entries = Vec::new();
@@ -50,7 +51,8 @@ pub(super) fn sync(dir: &Path) -> io::Result<()> {
     if !folder.metadata()?.is_dir() {
         return Err(io::ErrorKind::NotADirectory.into());
     }
-    folder.sync_all()
+    folder.sync_all()?;
+    GivenUp::of(dir)?.ask()
 }
 
 pub(super) fn create_dirs(dir: &Path) -> io::Result<()> {

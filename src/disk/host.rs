@@ -62,6 +62,11 @@ fn file_system_number(dir: &Path) -> io::Result<u32> {
     Ok(u32::try_from(number).unwrap_or(0))
 }
 
+/// Whether this folder lies on ext4; on its forerunners as well, which have the same number and the same driver.
+pub(super) fn is_ext4(dir: &Path) -> bool {
+    file_system_number(dir).is_ok_and(|number| number == 0xEF53)
+}
+
 fn allocation(number: u32) -> Allocation {
     KNOWN.iter().find(|known| known.0 == number).map_or(Allocation::PromisesNothing, |known| known.2)
 }

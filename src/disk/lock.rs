@@ -18,8 +18,9 @@ use std::sync::LazyLock;
 use parking_lot::Mutex;
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
+use rustix::process::{Flock, FlockType};
 
-use super::Lock;
+use super::{Holder, Lock};
 
 /// What stands in the file (spec 5.3). Nobody reads it.
 pub(super) const CONTENT: &[u8] = b"lock";
@@ -77,6 +78,35 @@ impl Drop for HeldLock {
 /// Errs if this is a lock file that this process holds: a descriptor of it, once closed, would free the lock.
 pub(super) fn refuse_if_held(found: &Metadata) -> io::Result<()> {
     if HELD.lock().contains_key(&identity(found)) { Err(refused()) } else { Ok(()) }
+}
+
+/// Who holds the lock of this file. Nothing is taken: the question is put through a descriptor for reading.
+pub(super) fn holder(path: &Path) -> io::Result<Holder> {
+    // Held to the end, so that this process takes no lock on the file while a descriptor of it is about to be closed.
+    let held = HELD.lock();
+    let found = match fs::metadata(path) {
+        Ok(found) if found.is_file() => found,
+        Ok(_) => return Ok(Holder::Unknown),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Holder::Nobody),
+        Err(error) => return Err(error),
+    };
+    if held.contains_key(&identity(&found)) {
+        return Ok(Holder::Held { pid: Some(std::process::id()) });
+    }
+    let file = match File::open(path) {
+        Ok(file) => file,
+        // Somebody else's, and not ours to read.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(Holder::Unknown),
+        Err(error) => return Err(error),
+    };
+    let asked = Flock { length: 1, ..FlockType::WriteLock.into() };
+    Ok(match rustix::process::fcntl_getlk(&file, &asked)? {
+        None => Holder::Nobody,
+        Some(lock) => {
+            let pid = lock.pid.and_then(|pid| u32::try_from(pid.as_raw_nonzero().get()).ok());
+            Holder::Held { pid }
+        }
+    })
 }
 
 fn identity(found: &Metadata) -> Identity {

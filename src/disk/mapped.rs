@@ -11,7 +11,8 @@
 //!    error value (promises rule 7); into any other file it goes by position. A copy that shares the file's blocks
 //!    (`cp --reflink` on XFS) takes that allocation away again: copy a store that is being written without it.
 //!
-//! A dying device answers a mapped read with a signal: that is what [`OsDisk`] is for.
+//! A dying device answers a mapped read with a signal, and so does a file system that has given up a mapped store:
+//! that is what [`OsDisk`] is for.
 #![expect(unsafe_code, reason = "a mapping is read as a slice and written by pointer; the rules stand above")]
 
 use std::any::Any;
@@ -25,7 +26,7 @@ use bytes::Bytes;
 use memmap2::{Advice, MmapOptions, MmapRaw, UncheckedAdvice};
 
 use super::os::OsFile;
-use super::{Access, BootId, Description, Disk, DiskFile, Entry, Lock, OsDisk, Reserve, Space};
+use super::{Access, BootId, Description, Disk, DiskFile, Entry, Holder, Lock, OsDisk, Reserve, Space};
 
 /// Mapped files over [`OsDisk`]: the same names, locks and positioned calls, and each file mapped whole at its first
 /// `store_mapped`, `make_ready` or `view`. Files that are used by position alone cost no mapping.
@@ -82,6 +83,10 @@ impl Disk for MappedDisk {
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
         self.os.lock(path)
+    }
+
+    fn holder(&self, path: &Path) -> io::Result<Holder> {
+        self.os.holder(path)
     }
 
     fn space(&self, dir: &Path) -> io::Result<Space> {
@@ -180,7 +185,10 @@ impl DiskFile for MappedFile {
     fn sync_range(&self, offset: u64, len: u64) -> io::Result<()> {
         let end = offset.saturating_add(len).min(self.len());
         match self.map.get() {
-            Some(map) if offset < end => map.flush_range(in_memory(offset)?, in_memory(end - offset)?),
+            Some(map) if offset < end => {
+                map.flush_range(in_memory(offset)?, in_memory(end - offset)?)?;
+                self.file.need_working_file_system()
+            }
             _ => self.file.sync(),
         }
     }
@@ -250,12 +258,27 @@ impl DiskFile for MappedFile {
     }
 }
 
+/// Asks for the cache lines of these bytes, to be read soon.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn ask_for(bytes: &[u8]) {
+    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+    for line in bytes.chunks(LINE_BYTES) {
+        // SAFETY: a prefetch neither reads nor faults, whatever the address; this one is of a slice.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+pub(crate) fn ask_for(_: &[u8]) {}
+
+#[cfg(target_arch = "x86_64")]
+const LINE_BYTES: usize = 64;
+
 /// Asks for the cache lines that the next store of `len` bytes will write: they were zeroed by another processor,
 /// and waiting for them is most of what a store costs.
 #[cfg(target_arch = "x86_64")]
 fn prefetch(map: &MmapRaw, at: usize, len: usize) {
     use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
-    const LINE_BYTES: usize = 64;
     const MOST_BYTES: usize = 2048;
     for line in (at..at.saturating_add(len.min(MOST_BYTES)).min(map.len())).step_by(LINE_BYTES) {
         // SAFETY: a prefetch neither reads nor faults, whatever the address; this one is within the mapping (rule 3).

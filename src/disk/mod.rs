@@ -8,6 +8,7 @@
 
 mod choice;
 mod folder;
+mod given_up;
 mod host;
 mod lock;
 mod mapped;
@@ -26,6 +27,7 @@ pub mod sim;
 
 pub use choice::default_for;
 pub use mapped::MappedDisk;
+pub(crate) use mapped::ask_for;
 pub use os::OsDisk;
 
 /// What kind of space a new file gets.
@@ -75,6 +77,21 @@ pub struct BootId(pub [u8; 16]);
 /// A held lock; dropping it gives the folder back.
 pub trait Lock: fmt::Debug + Send + Sync {}
 
+/// Whether anybody holds a lock, as far as the system tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Holder {
+    /// Nobody does.
+    Nobody,
+    /// A process does, this one or another.
+    Held {
+        /// Its number; `None` where the system will not say, as for a process of another machine or container.
+        pid: Option<u32>,
+    },
+    /// That cannot be told here.
+    Unknown,
+}
+
 /// A file system as the store sees it.
 pub trait Disk: fmt::Debug + Send + Sync {
     /// Makes a file of `len` zero bytes. An existing name is an error (`AlreadyExists`), a full disk is
@@ -100,6 +117,12 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// Takes the lock that a Java broker also takes: an fcntl write lock on byte 0 of the file, which is created
     /// with the content `lock` if missing (spec 5.3). `WouldBlock` if anybody holds it, this process included.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>>;
+    /// Who holds the lock that [`Disk::lock`] takes, without taking it or changing anything. A missing file is held by
+    /// nobody. A disk that does not say answers [`Holder::Unknown`].
+    fn holder(&self, path: &Path) -> io::Result<Holder> {
+        let _ = path;
+        Ok(Holder::Unknown)
+    }
     /// Room on the file system that holds `dir`.
     fn space(&self, dir: &Path) -> io::Result<Space>;
     /// Which run of the system this is.

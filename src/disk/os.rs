@@ -9,8 +9,9 @@ use std::path::Path;
 use rustix::fs::{CWD, FallocateFlags, RenameFlags, SeekFrom};
 use rustix::io::Errno;
 
+use super::given_up::GivenUp;
 use super::lock::{self, HeldLock};
-use super::{Access, BootId, Description, Disk, DiskFile, Entry, Lock, Reserve, Space, folder, host};
+use super::{Access, BootId, Description, Disk, DiskFile, Entry, Holder, Lock, Reserve, Space, folder, host};
 
 /// Zeros are written in steps of this many bytes where blocks cannot be reserved otherwise. Small on purpose: large
 /// buffered writes make large folios, and a later store through a mapping then dirties up to 2 MiB (speed 1a).
@@ -30,8 +31,9 @@ impl OsDisk {
 
     pub(super) fn create_file(path: &Path, len: u64, reserve: Reserve) -> io::Result<OsFile> {
         check_file_size_limit(len)?;
+        let given_up = GivenUp::of(path.parent().unwrap_or(path))?;
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
-        let made = OsFile { file, len, access: Access::Write };
+        let made = OsFile { file, len, access: Access::Write, given_up };
         let ready = made.file.set_len(len).and_then(|()| match reserve {
             Reserve::Blocks => allocate(&made.file, len, write_zeros),
             Reserve::Sparse => Ok(()),
@@ -61,7 +63,8 @@ impl OsDisk {
         if access == Access::Write {
             check_file_size_limit(len)?;
         }
-        Ok(OsFile { file, len, access })
+        let given_up = GivenUp::of(path.parent().unwrap_or(path))?;
+        Ok(OsFile { file, len, access, given_up })
     }
 }
 
@@ -110,6 +113,10 @@ impl Disk for OsDisk {
         Ok(Box::new(HeldLock::take(path)?))
     }
 
+    fn holder(&self, path: &Path) -> io::Result<Holder> {
+        lock::holder(path)
+    }
+
     fn space(&self, dir: &Path) -> io::Result<Space> {
         host::space(dir)
     }
@@ -130,6 +137,7 @@ pub(super) struct OsFile {
     file: File,
     len: u64,
     access: Access,
+    given_up: GivenUp,
 }
 
 impl OsFile {
@@ -139,6 +147,11 @@ impl OsFile {
 
     pub(super) fn access(&self) -> Access {
         self.access
+    }
+
+    /// After each sync that said ok: what it says is worth nothing if the file system has given up before.
+    pub(super) fn need_working_file_system(&self) -> io::Result<()> {
+        self.given_up.ask()
     }
 
     /// Refuses a range that does not lie inside of the file; an empty one may stand at its very end.
@@ -190,7 +203,8 @@ impl DiskFile for OsFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+        self.file.sync_data()?;
+        self.need_working_file_system()
     }
 
     // Moves the descriptor's own place, by which nobody reads or writes here.

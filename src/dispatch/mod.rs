@@ -39,6 +39,24 @@ pub(crate) struct Derived {
     odd: [AtomicU64; 3],
 }
 
+/// What a record's queue entry carries for the tag (spec 3.2, 3.3).
+pub(crate) fn tag_of(head: &Head<'_>, derivable: &message::Derivable<'_>, delay: &DelayLevels) -> i64 {
+    let due = delay.due(head.topic, derivable.delay.as_deref(), head.stored);
+    due.map_or_else(|| derivable.tag_code(), |due| due.0)
+}
+
+/// The keys by which a record is indexed, in the index's order (spec 4.4). One that was rolled back is not found by
+/// its keys; a half one is (spec 4.6).
+pub(crate) fn indexed_keys<'d>(
+    head: &Head<'_>,
+    derivable: &'d message::Derivable<'_>,
+) -> impl Iterator<Item = &'d str> {
+    let is_indexed = head.sys_flags.transaction() != Transaction::Rollback;
+    let unique = derivable.unique.as_deref().into_iter();
+    let named = derivable.keys.as_deref().into_iter().flat_map(|keys| keys.split(' '));
+    unique.chain(named).filter(move |key| is_indexed && !key.is_empty())
+}
+
 /// How often a record did not stand where its queue went on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Odd {
@@ -69,7 +87,7 @@ impl Derived {
         }
         let derivable = message::derivable(head.properties);
         if head.sys_flags.is_queued() {
-            let tag = self.tag(head, &derivable);
+            let tag = tag_of(head, &derivable, &self.delay);
             let entry = Entry { at, len: head.len, tag };
             let (odd, count) = match self.queues.put(head.topic, head.queue_id, head.queue_offset, entry) {
                 Put::Appended => (None, 0),
@@ -80,18 +98,8 @@ impl Derived {
             odd.map(|odd| odd.fetch_add(count, Ordering::Relaxed));
         }
         if let Some(keys) = &self.keys {
-            // A message that was rolled back is not found by its keys; a half one is (spec 4.6).
-            let is_indexed = head.sys_flags.transaction() != Transaction::Rollback;
-            let unique = derivable.unique.as_deref().into_iter();
-            let named = derivable.keys.as_deref().into_iter().flat_map(|keys| keys.split(' '));
-            let all = unique.chain(named).filter(|key| is_indexed && !key.is_empty());
-            keys.put(at, head.stored, now, head.topic, all);
+            keys.put(at, head.stored, now, head.topic, indexed_keys(head, &derivable));
         }
-    }
-
-    fn tag(&self, head: &Head<'_>, derivable: &message::Derivable<'_>) -> i64 {
-        let due = self.delay.due(head.topic, derivable.delay.as_deref(), head.stored);
-        due.map_or_else(|| derivable.tag_code(), |due| due.0)
     }
 
     /// Whether a record of a topic does not count, because the topic was dropped behind it.
@@ -201,17 +209,10 @@ impl Dispatcher {
         let mut turn = self.turn.lock();
         let Turn { scan, last_stored } = &mut *turn;
         let (until, now) = (self.log.readable(), self.derived.clock.now());
-        let mut records = 0;
-        while scan.place() < until && records < most_records {
-            let each = |at, head: &Head<'_>| {
-                self.derived.apply(at, head, now);
-                head.stored
-            };
-            let verify = scan.place() < self.unchecked_to;
-            let Some(stored) = scan.follow(verify, each)? else { break };
-            *last_stored = stored;
-            records += 1;
-        }
+        let records = scan.follow(until, most_records, self.unchecked_to, |at, head| {
+            self.derived.apply(at, head, now);
+            *last_stored = head.stored;
+        })?;
         // Moved also where only a blank record was passed.
         let mut wakers = self.dispatched.advance(scan.place());
         wakers.extend(self.derived.queues.tell());

@@ -2,15 +2,15 @@
 
 /// The hash of `topic#`: it is the same for all keys of a message.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct TopicHash(i32);
+pub(crate) struct TopicHash(i32);
 
 impl TopicHash {
-    pub(super) fn of(topic: &str) -> TopicHash {
+    pub(crate) fn of(topic: &str) -> TopicHash {
         TopicHash(go_on(go_on(0, topic), "#"))
     }
 
     /// The absolute value of the hash of `topic#key`; 0 where Java has none, for −2³¹ (H29).
-    pub(super) fn key(self, key: &str) -> u32 {
+    pub(crate) fn key(self, key: &str) -> u32 {
         go_on(self.0, key).checked_abs().map_or(0, i32::unsigned_abs)
     }
 }

@@ -32,12 +32,12 @@ use crate::error::{Error, Result};
 use crate::offset::LogOffset;
 use crate::sync::{Mutex, RwLock};
 use file::IndexFile;
-use hash::TopicHash;
 use retire::Retired;
-use shape::{ENTRY_LEN, Header};
+use shape::ENTRY_LEN;
 
+pub(crate) use hash::TopicHash;
 pub(crate) use search::Search;
-pub(crate) use shape::Geometry;
+pub(crate) use shape::{Entry, EntryBytes, Geometry, HEADER_LEN, Header};
 pub(crate) use survey::{IndexSurvey, KnownFile};
 
 #[cfg(test)]

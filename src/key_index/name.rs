@@ -3,7 +3,7 @@
 //! Only the order of the names counts, so each is later than the one before it, whatever the clock does. The digits
 //! are ASCII, whatever the locale (H30).
 
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, date_of, days_to};
 
 /// Milliseconds in a day.
 const DAY_MS: i64 = 86_400_000;
@@ -53,29 +53,6 @@ fn to_ms(name: u64) -> Option<i64> {
     let ms = days * DAY_MS + hour * 3_600_000 + minute * 60_000 + second * 1000 + milli;
     // A part out of its range would come back as another instant.
     ((0..=LAST_MS).contains(&ms) && of_ms(ms) == name).then_some(ms)
-}
-
-/// Year, month and day of a number of days since 1 January 1970, in the Gregorian calendar.
-///
-/// The year is taken to begin in March, so that a leap day is its last; 400 years have 146,097 days.
-fn date_of(days: i64) -> (i64, i64, i64) {
-    let since = days + 719_468;
-    let (era, in_era) = (since.div_euclid(146_097), since.rem_euclid(146_097));
-    let year_in_era = (in_era - in_era / 1_460 + in_era / 36_524 - in_era / 146_096) / 365;
-    let in_year = in_era - (365 * year_in_era + year_in_era / 4 - year_in_era / 100);
-    // Five months have 153 days, from March and from August on.
-    let shifted = (5 * in_year + 2) / 153;
-    let day = in_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    (era * 400 + year_in_era + i64::from(month <= 2), month, day)
-}
-
-/// The days since 1 January 1970 of a date; meaningless, but no panic, for a date that is none.
-fn days_to(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let (era, in_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let in_year = (153 * (if month > 2 { month - 3 } else { month + 9 }) + 2) / 5 + day - 1;
-    era * 146_097 + in_era * 365 + in_era / 4 - in_era / 100 + in_year - 719_468
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::offset::LogOffset;
 
 /// Length of the header in bytes.
-pub(super) const HEADER_LEN: usize = 40;
+pub(crate) const HEADER_LEN: usize = 40;
 /// Length of an entry in bytes.
 pub(super) const ENTRY_LEN: usize = 20;
 const HEADER_BYTES: u64 = 40;
@@ -57,36 +57,36 @@ impl Geometry {
     }
 
     /// Where a slot stands in the file.
-    pub(super) fn slot_at(self, slot: u32) -> u64 {
+    pub(crate) fn slot_at(self, slot: u32) -> u64 {
         HEADER_BYTES + SLOT_BYTES * u64::from(slot)
     }
 
     /// Where an entry stands in the file.
-    pub(super) fn entry_at(self, number: u32) -> u64 {
+    pub(crate) fn entry_at(self, number: u32) -> u64 {
         self.slot_at(self.slots) + ENTRY_BYTES * u64::from(number)
     }
 
     /// The slot whose chain holds keys of this hash (spec 4.4).
-    pub(super) fn slot_of(self, hash: u32) -> u32 {
+    pub(crate) fn slot_of(self, hash: u32) -> u32 {
         hash.checked_rem(self.slots).unwrap_or(0)
     }
 }
 
 /// What stands at the front of a file (spec 4.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Header {
+pub(crate) struct Header {
     /// Store time of the first key; before there is one, the end of the file before.
-    pub(super) begin_time: Timestamp,
+    pub(crate) begin_time: Timestamp,
     /// Store time of the last key.
-    pub(super) end_time: Timestamp,
+    pub(crate) end_time: Timestamp,
     /// Where the first key's record lies.
-    pub(super) begin_offset: LogOffset,
+    pub(crate) begin_offset: LogOffset,
     /// Where the last key's record lies.
-    pub(super) end_offset: LogOffset,
+    pub(crate) end_offset: LogOffset,
     /// Slots that hold a chain.
-    pub(super) slots_used: u32,
+    pub(crate) slots_used: u32,
     /// The number that the next entry gets; 1 in a file without keys.
-    pub(super) next_entry: u32,
+    pub(crate) next_entry: u32,
 }
 
 impl Header {
@@ -106,7 +106,7 @@ impl Header {
 
     /// What an entry for a record stored then carries as its time: whole seconds since the first key (spec 4.5 step
     /// 3), in Java's arithmetic.
-    pub(super) fn seconds(&self, stored: Timestamp) -> u32 {
+    pub(crate) fn seconds(&self, stored: Timestamp) -> u32 {
         if self.begin_time.0 <= 0 {
             return 0;
         }
@@ -117,7 +117,7 @@ impl Header {
     /// The earliest and the latest time, in ms, at which the record of an entry can have been stored.
     ///
     /// Entry 1 tells its time relative to what the file inherited (spec 4.2), but its true time is the file's begin.
-    pub(super) fn times(&self, number: u32, seconds: u32) -> (i64, i64) {
+    pub(crate) fn times(&self, number: u32, seconds: u32) -> (i64, i64) {
         let begin = self.begin_time.0;
         let from = begin.saturating_add(i64::from(seconds).saturating_mul(1000));
         match (number, seconds) {
@@ -153,7 +153,7 @@ impl Header {
     }
 
     /// `None` for zeros, and for anything else that no writer leaves behind when it has finished.
-    pub(super) fn decode(bytes: &[u8; HEADER_LEN]) -> Option<Header> {
+    pub(crate) fn decode(bytes: &[u8; HEADER_LEN]) -> Option<Header> {
         let (times, rest) = bytes.split_first_chunk::<16>()?;
         let (offsets, rest) = rest.split_first_chunk::<16>()?;
         let counts = rest.split_first_chunk::<8>()?.0;
@@ -177,19 +177,19 @@ fn words(bytes: &[u8; 16]) -> [[u8; 8]; 2] {
 
 /// One key of one record (spec 4.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     /// The key's hash, at most 2³¹ − 1.
-    pub(super) hash: u32,
+    pub(crate) hash: u32,
     /// Where the record lies.
-    pub(super) at: LogOffset,
+    pub(crate) at: LogOffset,
     /// When it was stored: whole seconds since the file's begin.
-    pub(super) seconds: u32,
+    pub(crate) seconds: u32,
     /// The entry before it in the chain; 0 if it is the first.
-    pub(super) prev: u32,
+    pub(crate) prev: u32,
 }
 
 /// An entry as it stands in the file.
-pub(super) type EntryBytes = [u8; ENTRY_LEN];
+pub(crate) type EntryBytes = [u8; ENTRY_LEN];
 
 impl Entry {
     pub(super) fn encode(&self) -> EntryBytes {
@@ -201,7 +201,7 @@ impl Entry {
     }
 
     /// `None` if one of the numbers is negative, as no writer makes them.
-    pub(super) fn decode(bytes: &EntryBytes) -> Option<Entry> {
+    pub(crate) fn decode(bytes: &EntryBytes) -> Option<Entry> {
         let [h0, h1, h2, h3, .., s0, s1, s2, s3, p0, p1, p2, p3] = *bytes;
         let not_negative = |word: [u8; 4]| u32::try_from(i32::from_be_bytes(word)).ok();
         let at = Entry::offset(bytes);
@@ -214,7 +214,7 @@ impl Entry {
     }
 
     /// The record's place alone.
-    pub(super) fn offset(bytes: &EntryBytes) -> LogOffset {
+    pub(crate) fn offset(bytes: &EntryBytes) -> LogOffset {
         let [_, _, _, _, a0, a1, a2, a3, a4, a5, a6, a7, ..] = *bytes;
         LogOffset(u64::from_be_bytes([a0, a1, a2, a3, a4, a5, a6, a7]))
     }

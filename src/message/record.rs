@@ -4,6 +4,7 @@ use bytes::Bytes;
 use std::net::SocketAddr;
 
 use super::check::{Verify, check};
+use super::derived::derivable;
 use super::{Message, MessageId, Properties, Topic};
 use crate::clock::Timestamp;
 use crate::error::Damage;
@@ -50,6 +51,15 @@ impl Record {
     #[must_use]
     pub fn body(&self) -> &Bytes {
         &self.message.body
+    }
+
+    /// Whether it can be found by this key: the key is its unique id, or one of its keys (spec 4.4).
+    #[must_use]
+    pub fn carries(&self, key: &str) -> bool {
+        let found = derivable(self.message.properties.as_bytes());
+        let among = |keys: &str| keys.split(' ').any(|one| one == key);
+        !key.is_empty()
+            && (found.unique.is_some_and(|id| id == key) || found.keys.is_some_and(|keys| among(&keys)))
     }
 
     /// Whether it has a place in its queue (spec 2.9).

@@ -90,6 +90,22 @@ impl Before {
         })
     }
 
+    /// Nothing is known of the last writer.
+    pub(crate) fn unknown(boot: BootId) -> Before {
+        Before {
+            mark: None,
+            mark_is_bad: false,
+            ranges: Ranges::default(),
+            quarantine: Quarantine::default(),
+            quarantine_is_bad: false,
+            snapshot: None,
+            abort: None,
+            boot,
+            java_flushed: None,
+            side_damage: Vec::new(),
+        }
+    }
+
     /// Whether sawlog wrote last: our mark, and no trace of anybody since.
     pub(crate) fn is_ours(&self) -> bool {
         match (&self.mark, self.abort) {

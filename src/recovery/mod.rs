@@ -5,6 +5,7 @@
 
 mod apply;
 mod before;
+mod derived;
 mod judge;
 mod kinds;
 mod plan;
@@ -20,9 +21,11 @@ use crate::error::Corruption;
 use crate::offset::{LogOffset, LogRange, QueueOffset};
 
 pub(crate) use apply::apply;
-pub(crate) use before::{Before, abort_text};
+pub(crate) use before::{Abort, Before, abort_text};
+pub(crate) use derived::{DerivedFiles, known_index, known_queues};
+pub(crate) use judge::is_damage;
 pub(crate) use kinds::refuse_unreadable_kinds;
-pub(crate) use plan::{Plan, Scope, plan};
+pub(crate) use plan::{Plan, Scope, known_ranges, last_nonzero, plan, weigh};
 
 /// What opening does when the log is damaged: bad bytes below what was once durable, or with good records behind
 /// them that no power cut explains (promises rule 2). A torn tail is no damage and always opens.

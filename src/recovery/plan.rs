@@ -149,7 +149,7 @@ fn judge(scope: &Scope<'_>, ranges: &Ranges) -> Result<Judged> {
             (from, found) = (first, scan(scope, ranges, &listed.list, first)?);
         }
         let behind = valid_behind(scope, ranges, &listed.list, &found)?;
-        let evidence = weigh(before, ours, &found, behind);
+        let evidence = weigh(before, ours, found.end, behind);
         let (damage, why) = (is_damage(&evidence), reason(scope, &found, &evidence));
         if !damage || scope.on_damage != OnDamage::Quarantine {
             if from == first {
@@ -253,7 +253,7 @@ fn is_current(before: &Before, ours: bool, snapshot: &Snapshot, end: LogOffset) 
 }
 
 /// Our ranges, as far as they can be relied on: if somebody else wrote last, ours surely ends at the mark.
-fn known_ranges(before: &Before, ours: bool) -> Ranges {
+pub(crate) fn known_ranges(before: &Before, ours: bool) -> Ranges {
     let mut ranges = before.ranges.clone();
     match &before.mark {
         Some(_) if ours => {}
@@ -288,11 +288,17 @@ pub(super) fn verify_at(ranges: &Ranges, at: LogOffset) -> Verify {
     if ranges.contains(at) { Verify::Ours } else { Verify::Legacy }
 }
 
-fn weigh(before: &Before, ours: bool, found: &Found, valid_to: Option<LogOffset>) -> Evidence {
+/// What speaks for damage at the first bad place, and what for an unsynced tail.
+pub(crate) fn weigh(
+    before: &Before,
+    ours: bool,
+    broken_at: LogOffset,
+    valid_to: Option<LogOffset>,
+) -> Evidence {
     let mark = before.mark.as_ref();
-    let windowed = mark.filter(|m| ours && found.end >= m.ours_from);
+    let windowed = mark.filter(|m| ours && broken_at >= m.ours_from);
     Evidence {
-        broken_at: found.end,
+        broken_at,
         durable: mark.map(|m| m.durable),
         valid_to,
         window_bytes: windowed.map(|m| m.window_bytes),
@@ -332,7 +338,7 @@ fn later_segments(scope: &Scope<'_>, end: LogOffset, bound: LogOffset) -> Result
 }
 
 /// Behind the last byte of `[from, to)` that is not zero.
-fn last_nonzero(segment: &Segment, from: LogOffset, to: LogOffset) -> Result<Option<LogOffset>> {
+pub(crate) fn last_nonzero(segment: &Segment, from: LogOffset, to: LogOffset) -> Result<Option<LogOffset>> {
     let (mut at, mut last) = (from, None);
     let mut buffer = vec![0; READ_BYTES.min(usize::try_from(to.since(from)).unwrap_or(READ_BYTES))];
     while at < to {

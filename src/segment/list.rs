@@ -126,6 +126,13 @@ impl SegmentList {
         let _ = self.admit.set(admit);
     }
 
+    /// The same segments, with no file open.
+    pub(crate) fn reopened(&self, access: Access) -> SegmentList {
+        let segments = self.all().iter().map(|s| (s.base(), s.path().clone())).collect();
+        let found = Survey { segments, segment_bytes: Some(self.segment_bytes), empty_last: None };
+        SegmentList::new(Arc::clone(&self.disk), self.dir.clone(), self.segment_bytes, &found, access)
+    }
+
     pub(crate) fn segment_bytes(&self) -> u64 {
         self.segment_bytes
     }

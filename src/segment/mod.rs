@@ -41,6 +41,8 @@ pub(crate) struct Segment {
     /// Opened when first needed: sealed segments that nobody reads cost no descriptor. Once open it stays open, so
     /// that a sync sees every error of the writes before it (promises rule 11).
     file: OnceLock<Box<dyn DiskFile>>,
+    /// When its first record was stored, once somebody has looked.
+    oldest: OnceLock<Timestamp>,
     /// No record in it was stored later: remembered when the log goes on in the next one, or learned by looking.
     newest: OnceLock<Timestamp>,
     /// Up to where, in bytes from the base, zeros are written ahead of the tail, or never will be because the tail is
@@ -54,8 +56,8 @@ impl Segment {
     /// A segment over a file that is opened when first needed.
     fn lazy(disk: &Arc<dyn Disk>, path: PathBuf, base: LogOffset, len: u64, access: Access) -> Segment {
         let (disk, file, zeroed) = (Arc::clone(disk), OnceLock::new(), Mutex::new(0));
-        let (newest, zeroed_seen) = (OnceLock::new(), AtomicU64::new(0));
-        Segment { base, len, path, disk, access, file, newest, zeroed, zeroed_seen }
+        let (oldest, newest, zeroed_seen) = (OnceLock::new(), OnceLock::new(), AtomicU64::new(0));
+        Segment { base, len, path, disk, access, file, oldest, newest, zeroed, zeroed_seen }
     }
 
     pub(crate) fn base(&self) -> LogOffset {
@@ -97,6 +99,16 @@ impl Segment {
 
     fn io(&self, doing: &'static str, error: std::io::Error) -> Error {
         Error::io(doing, &self.path, error)
+    }
+
+    /// When its first record was stored, if that is known.
+    pub(crate) fn oldest(&self) -> Option<Timestamp> {
+        self.oldest.get().copied()
+    }
+
+    /// Its first record was stored then.
+    pub(crate) fn set_oldest(&self, oldest: Timestamp) {
+        let _ = self.oldest.set(oldest);
     }
 
     /// No record in it was stored later than this, if that is known.

@@ -4,21 +4,20 @@
 //! them (`sawlog/queues`) says so, nobody else wrote since, and all of them are there. From that place on the
 //! dispatcher derives; where there is none, from the log's first record.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::checkpoint::{IndexFileMark, IndexMark, JavaCheckpoint, Snapshot, WriterId};
+use crate::checkpoint::{IndexMark, JavaCheckpoint, Snapshot, WriterId};
 use crate::clock::Timestamp;
 use crate::commit_log::CommitLog;
-use crate::consume_queue::{self, Known, Pointers, QueueSurvey, QueueTable};
+use crate::consume_queue::{self, Pointers, QueueSurvey, QueueTable};
 use crate::disk::Disk;
 use crate::dispatch::{Derived, Dispatcher};
 use crate::error::{Error, Result};
 use crate::key_index::{IndexSurvey, KeyIndex, KnownFile};
 use crate::layout::Layout;
 use crate::offset::LogOffset;
-use crate::recovery::{Before, MovedBack, Plan, RecoveryReport};
+use crate::recovery::{Before, DerivedFiles, MovedBack, Plan, RecoveryReport, known_index, known_queues};
 use crate::store::options::Options;
 use crate::store::recorder::{Recorder, Shape};
 
@@ -53,25 +52,10 @@ impl Derivation {
         let index = IndexSurvey::of(disk, &layout.index(), options.index)?;
         let found = queues.entries_per_segment;
         let entries_per_segment = options.queue_entries_for(&layout.consume_queues(), found)?;
-        let mut derivation = Derivation { queues, index, entries_per_segment, whole_to: None };
-        let snapshot = before.snapshot.as_ref().filter(|_| before.is_ours() && !options.rebuild);
-        derivation.whole_to =
-            snapshot.filter(|s| derivation.is_whole(s, before, options)).map(|s| s.derived_to);
-        Ok(derivation)
-    }
-
-    fn is_whole(&self, snapshot: &Snapshot, before: &Before, options: &Options) -> bool {
-        let ours = before.mark.as_ref().is_some_and(|mark| mark.writer == snapshot.writer);
-        let has_queues = self.queues.odd.is_empty()
-            && (self.queues.entries_per_segment.is_none()
-                || snapshot.entries_per_segment == self.entries_per_segment)
-            && self.queues.covers(&known_queues(snapshot), self.entries_per_segment);
-        let has_index = !options.key_index
-            || snapshot.index.as_ref().is_some_and(|index| {
-                (index.slots, index.entries) == (options.index.slots, options.index.entries)
-                    && KeyIndex::covers(&self.index, &known_index(index))
-            });
-        ours && snapshot.has_files && has_queues && has_index
+        let geometry = options.key_index.then_some(options.index);
+        let files = DerivedFiles { queues: &queues, index: &index, entries_per_segment, geometry };
+        let whole_to = files.whole_to(before).filter(|_| !options.rebuild);
+        Ok(Derivation { queues, index, entries_per_segment, whole_to })
     }
 
     /// What the queues' files claim about the log.
@@ -269,27 +253,6 @@ fn report_moved_back(queues: &QueueTable, report: &mut RecoveryReport) {
             None => moved.push(MovedBack { topic, queue_id, was, is }),
         }
     }
-}
-
-fn known_queues(snapshot: &Snapshot) -> BTreeMap<(String, u32), Known> {
-    let known = snapshot.queues.iter().filter_map(|((topic, id), mark)| {
-        let topic = String::from_utf8(topic.clone()).ok()?;
-        Some(((topic, *id), Known { first: mark.first, next: mark.next }))
-    });
-    known.collect()
-}
-
-fn known_index(mark: &IndexMark) -> Vec<KnownFile> {
-    let known = |file: &IndexFileMark| KnownFile {
-        name: file.name,
-        next_entry: file.next_entry,
-        begin_time: file.begin_time.0,
-        end_time: file.end_time.0,
-        begin_offset: file.begin_offset,
-        end_offset: file.end_offset,
-        sealed: file.sealed,
-    };
-    mark.files.iter().map(known).collect()
 }
 
 /// The last key of the index files that are full and synced, without one before that is not.

@@ -1,6 +1,7 @@
 //! What a user holds: [`Store`], [`Ack`], [`Options`].
 
 mod ack;
+mod age;
 mod append;
 mod closing;
 mod derive;
@@ -39,7 +40,7 @@ use keeper::Keeper;
 use open::{Bells, Opened};
 pub use options::Options;
 use reader::Sources;
-pub use reader::{Batch, Bound, Fetch, Filter, Find, News, Queue, RawBatch, Records, Status};
+pub use reader::{Batch, Fetch, Filter, Find, News, Queue, RawBatch, Records, Status};
 use recorder::Recorder;
 use sweep::Sweeper;
 pub use sweep::Swept;

@@ -185,13 +185,17 @@ impl Recorder {
         }
         let waiting = kept.waiting.take().filter(|captured| captured.at >= first);
         let captured = waiting.unwrap_or_else(|| self.dispatcher.capture());
-        let to = captured.at;
-        while log.flushed().at() < to {
+        self.save_now(&mut kept, log, &captured)
+    }
+
+    /// Writes and syncs all that was captured, the log's records before it, and says so.
+    fn save_now(&self, kept: &mut Kept, log: &CommitLog, captured: &Captured) -> Result<()> {
+        while log.flushed().at() < captured.at {
             log.flush_and_put_off()?;
         }
-        self.write_out(to)?;
-        self.save(&captured, self.dispatcher.derived().dropped())?;
-        kept.saved_to = Some(to);
+        self.write_out(captured.at)?;
+        self.save(captured, self.dispatcher.derived().dropped())?;
+        kept.saved_to = Some(captured.at);
         Ok(())
     }
 
@@ -271,13 +275,7 @@ impl Recorder {
         if !kept.front_moved {
             return Ok(());
         }
-        let captured = self.dispatcher.capture();
-        while log.flushed().at() < captured.at {
-            log.flush_and_put_off()?;
-        }
-        self.write_out(captured.at)?;
-        self.save(&captured, self.dispatcher.derived().dropped())?;
-        kept.saved_to = Some(captured.at);
+        self.save_now(&mut kept, log, &self.dispatcher.capture())?;
         kept.waiting = None;
         kept.front_moved = false;
         Ok(())

@@ -9,12 +9,6 @@ use crate::retention::Retention;
 use crate::store::sweep::Swept;
 use crate::store::{Inner, Store};
 
-/// How often, in bytes appended, it is looked whether something is to go: once in so many parts of a segment, but not
-/// more often than the first of these and not more rarely than the second.
-const LOOKS_PER_SEGMENT: u64 = 64;
-const LEAST_LOOK_BYTES: u64 = 256 << 10;
-const MOST_LOOK_BYTES: u64 = 64 << 20;
-
 impl Store {
     /// The rules by which records go.
     #[must_use]
@@ -81,27 +75,14 @@ impl Inner {
     ) -> Result<LogOffset> {
         let may_wait = how.patience == Patience::Waits;
         self.sweeper.pass(may_wait)?;
-        let mut start = None;
-        let mut told = |one: Appended| {
-            start.get_or_insert(one.position.offset);
-            each(one);
-        };
-        let end = match self.log.push(records, how, &mut told) {
+        let end = match self.log.push(records, how, &mut each) {
             // Nobody was told a place: nothing was stored.
             Err(Error::Full { .. }) if may_wait && self.sweeper.made_room() => {
-                self.log.push(records, how, &mut told)
+                self.log.push(records, how, &mut each)
             }
             other => other,
         }?;
-        self.watch(start.unwrap_or(end), end);
+        self.sweeper.grown_to(end);
         Ok(end)
-    }
-
-    fn watch(&self, start: LogOffset, end: LogOffset) {
-        let segment_bytes = self.log.segments().segment_bytes();
-        let step = (segment_bytes / LOOKS_PER_SEGMENT).clamp(LEAST_LOOK_BYTES, MOST_LOOK_BYTES);
-        if start.0 / step != end.0 / step || start.0.is_multiple_of(segment_bytes) {
-            self.sweeper.ring();
-        }
     }
 }

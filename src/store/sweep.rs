@@ -11,18 +11,18 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::clock::{Clock, Timestamp};
-use crate::commit_log::{CommitLog, Step, Walk};
+use crate::clock::Clock;
+use crate::commit_log::CommitLog;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::flush::Flush;
-use crate::message::Verify;
 use crate::offset::LogOffset;
 use crate::retention::{Old, Retention, Scene, Verdict, Why};
 use crate::segment::{Held, Segment};
+use crate::store::age;
 use crate::store::guard::Guard;
 use crate::store::keeper::Keeper;
 use crate::store::recorder::Recorder;
@@ -34,6 +34,12 @@ const RETRY_AFTER: Duration = Duration::from_secs(10);
 
 /// After a sweep that made no room an append does not run the next one before so much time has passed.
 const LEAST_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often, in bytes appended, it is looked whether something is to go: so often in a segment, but not more often than
+/// the second of these and not more rarely than the third.
+const LOOKS_PER_SEGMENT: u64 = 64;
+const LEAST_LOOK_BYTES: u64 = 256 << 10;
+const MOST_LOOK_BYTES: u64 = 64 << 20;
 
 /// What a sweep did; see [`Store::sweep`](crate::Store::sweep).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,6 +77,8 @@ pub(crate) struct Sweeper {
     /// When an append found no room for a segment and a sweep made none.
     fruitless_at: Mutex<Option<Duration>>,
     is_closed: AtomicBool,
+    /// When the log has grown to here it is time to look.
+    next_look: AtomicU64,
     bell: Arc<Bell>,
     /// Makes the next segment: it may find room now.
     segment_maker: Arc<Bell>,
@@ -136,6 +144,7 @@ impl Sweeper {
             last_error,
             fruitless_at,
             is_closed,
+            next_look: AtomicU64::new(0),
             bell,
             segment_maker,
         })
@@ -165,9 +174,15 @@ impl Sweeper {
         self.last_error.lock().clone()
     }
 
-    /// Somebody appended so much that it is time to look.
-    pub(crate) fn ring(&self) {
-        self.bell.ring();
+    /// The log has grown: looks when a segment has begun, and from time to time in it. One load, mostly.
+    pub(crate) fn grown_to(&self, end: LogOffset) {
+        if end.0 > self.next_look.load(Ordering::Relaxed) {
+            let segment_bytes = self.log.segments().segment_bytes();
+            let step = (segment_bytes / LOOKS_PER_SEGMENT).clamp(LEAST_LOOK_BYTES, MOST_LOOK_BYTES);
+            let segment_end = end.0.div_ceil(segment_bytes).saturating_mul(segment_bytes);
+            self.next_look.store(end.0.saturating_add(step).min(segment_end), Ordering::Relaxed);
+            self.bell.ring();
+        }
     }
 
     /// No sweep runs when this returns, and none begins any more: the folder is about to be given back.
@@ -206,16 +221,12 @@ impl Sweeper {
     /// How long until the oldest segment expires; never polled for anything else.
     fn until_next(&self) -> Next {
         let Some(age) = self.rules().max_age else { return Next::Wait };
-        let sealed = self.log.segments().all();
-        let Some((oldest, _)) = sealed.split_first().filter(|(_, rest)| !rest.is_empty()) else {
-            return Next::Wait;
-        };
-        let newest = oldest.newest().or_else(|| self.first_stored(oldest).ok().flatten());
-        let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
-        let due_ms = newest.map_or(0, |newest| newest.0).saturating_add(age_ms);
-        let left_ms = u64::try_from(due_ms.saturating_sub(self.clock.now().0)).unwrap_or(0);
-        // What is due and stays cannot be read: not before something else happens, or after a while.
-        Next::After(if left_ms == 0 { RETRY_AFTER } else { Duration::from_millis(left_ms) })
+        match age::until_expiry(&self.log, age, self.clock.now()) {
+            None => Next::Wait,
+            // What is due and stays cannot be read: not before something else happens, or after a while.
+            Some(Duration::ZERO) => Next::After(RETRY_AFTER),
+            Some(left) => Next::After(left),
+        }
     }
 
     /// Applies the rules, or removes what lies below `asked` whatever they say.
@@ -276,63 +287,12 @@ impl Sweeper {
         let verdict = rules.decide(&scene, |base, cutoff| {
             let at = all.partition_point(|segment| segment.base() < base);
             let Some(segment) = all.get(at) else { return false };
-            self.is_expired(segment, all.get(at + 1), cutoff).unwrap_or_else(|error| {
+            age::is_expired(&self.log, segment, all.get(at + 1), cutoff).unwrap_or_else(|error| {
                 fault = Err(error);
                 false
             })
         });
         (verdict, fault)
-    }
-
-    /// Whether no record of a segment was stored after `cutoff`. The last record's time is remembered when the log
-    /// rolls. Of segments found at opening it lies between the first record's and that of the next segment's first
-    /// one; only if these do not decide are the segment's records walked through, once.
-    fn is_expired(
-        &self,
-        segment: &Arc<Segment>,
-        next: Option<&Arc<Segment>>,
-        cutoff: Timestamp,
-    ) -> Result<bool> {
-        if let Some(newest) = segment.newest() {
-            return Ok(newest <= cutoff);
-        }
-        if self.first_stored(segment)?.is_some_and(|first| first > cutoff) {
-            return Ok(false);
-        }
-        let after = next.map_or(Ok(None), |next| self.first_stored(next))?;
-        if after.is_some_and(|after| after <= cutoff) {
-            return Ok(true);
-        }
-        // Behind a broken record nobody can say; then it goes with the next one's first.
-        let Some(newest) = self.walk_through(segment)?.or(after) else { return Ok(false) };
-        segment.set_newest(newest);
-        Ok(newest <= cutoff)
-    }
-
-    /// The last store time in a segment; `None` if not all of it can be read as records.
-    fn walk_through(&self, segment: &Segment) -> Result<Option<Timestamp>> {
-        let (mut walk, mut newest) = (Walk::new(self.log.segments(), segment.base()), None);
-        while walk.place() < segment.end() {
-            if let Some(part) = self.log.quarantined_at(walk.place()) {
-                walk.jump(part.to);
-                continue;
-            }
-            match walk.step(|_| Verify::Structure)? {
-                Step::Record(_, head) => newest = newest.max(Some(head.stored)),
-                Step::Blank(_) => {}
-                Step::Broken(..) | Step::NoSegment(_) => return Ok(None),
-            }
-        }
-        Ok(newest)
-    }
-
-    /// The store time of a segment's first record; `None` if none can be read there.
-    fn first_stored(&self, segment: &Segment) -> Result<Option<Timestamp>> {
-        let mut walk = Walk::new(self.log.segments(), segment.base());
-        Ok(match walk.step(|_| Verify::Structure)? {
-            Step::Record(_, head) => Some(head.stored),
-            _ => None,
-        })
     }
 
     /// Everything below `first` is flushed and dispatched when this returns.

@@ -25,6 +25,7 @@ mod closing;
 mod failures;
 mod flush_policy;
 mod fuzzed;
+mod inspect;
 mod java_stores;
 mod keys;
 mod kinds;

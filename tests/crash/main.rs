@@ -14,6 +14,7 @@
 
 mod conformance;
 mod derived_files;
+mod inspect;
 mod io_faults;
 mod judge;
 mod power_cut;

@@ -12,7 +12,7 @@ use super::names::absolute;
 use super::pages::PAGE_BYTES_U64;
 use super::state::{Change, State};
 use super::{Inner, SimDisk, err};
-use crate::disk::{Access, BootId, Description, Disk, DiskFile, Entry, Lock, Reserve, Space};
+use crate::disk::{Access, BootId, Description, Disk, DiskFile, Entry, Holder, Lock, Reserve, Space};
 
 impl Disk for SimDisk {
     fn create(&self, path: &Path, len: u64, reserve: Reserve) -> io::Result<Box<dyn DiskFile>> {
@@ -127,6 +127,12 @@ impl Disk for SimDisk {
         }
         inner.locked.insert(path.clone());
         Ok(Box::new(SimLock::new(self.clone(), path)))
+    }
+
+    fn holder(&self, path: &Path) -> io::Result<Holder> {
+        let path = absolute(path);
+        let inner = self.enter(OpKind::Entry, &path, None)?;
+        Ok(if inner.locked.contains(&path) { Holder::Held { pid: None } } else { Holder::Nobody })
     }
 
     fn space(&self, dir: &Path) -> io::Result<Space> {

@@ -12,7 +12,7 @@ use crate::commit_log::CommitLog;
 use crate::dispatch::Dispatcher;
 use crate::error::{Damage, Error, Result};
 use crate::key_index::Search;
-use crate::message::{self, Record};
+use crate::message::Record;
 use crate::offset::LogOffset;
 use crate::store::reader::Sources;
 
@@ -79,7 +79,7 @@ impl Find {
     fn is_wanted(&self, record: &Record) -> bool {
         record.topic().as_str() == self.topic
             && self.range.contains(&record.stored)
-            && carries(record, &self.key)
+            && record.carries(&self.key)
     }
 
     fn next_place(&mut self) -> Option<Result<LogOffset>> {
@@ -95,14 +95,6 @@ impl Find {
         };
         search.next()
     }
-}
-
-/// Whether a record can be found by this key: it is its unique id, or one of its keys (spec 4.4).
-fn carries(record: &Record, key: &str) -> bool {
-    let found = message::derivable(record.message.properties.as_bytes());
-    let among = |keys: &str| keys.split(' ').any(|one| one == key);
-    !key.is_empty()
-        && (found.unique.is_some_and(|id| id == key) || found.keys.is_some_and(|keys| among(&keys)))
 }
 
 /// Whether a record stands there and is damaged. Anything else that is no record may be the index's fault.

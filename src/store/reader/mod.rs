@@ -20,7 +20,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::clock::Timestamp;
 use crate::commit_log::CommitLog;
-use crate::consume_queue::{ConsumeQueue, ENTRY_BYTES, Entry, QueueTable};
+use crate::consume_queue::{Bound, ConsumeQueue, ENTRY_BYTES, Entry, QueueTable};
 use crate::dispatch::Dispatcher;
 use crate::error::{Corruption, Damage, Error, Result};
 use crate::message::Record;
@@ -32,7 +32,6 @@ pub use find::Find;
 pub use news::News;
 pub use raw::RawBatch;
 pub use records::Records;
-pub use time::Bound;
 
 /// What reading needs. Cheap to clone.
 #[derive(Clone)]

@@ -1,37 +1,15 @@
-//! The tool from outside: what it prints, what it answers, what it leaves behind.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
-    clippy::cast_sign_loss,
-    clippy::disallowed_methods,
-    missing_docs,
-    reason = "tests may stop at the first surprise"
-)]
+//! `sawlog bench` from outside: what it prints, what it answers, what it leaves behind.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process};
 use sawlog::{Options, Store};
 use serde_json::Value;
 
-fn tool(arguments: &[&str], dir: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sawlog"));
-    command.args(arguments).env("TMPDIR", dir).stdin(Stdio::null());
-    command
-}
-
-fn answer(arguments: &[&str], dir: &Path) -> (i32, String, String) {
-    let Output { status, stdout, stderr } = tool(arguments, dir).output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (status.code().unwrap(), text(stdout), text(stderr))
-}
+use crate::{answer, tool};
 
 fn names(dir: &Path) -> Vec<String> {
     fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
