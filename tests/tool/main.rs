@@ -13,6 +13,7 @@
     reason = "tests may stop at the first surprise"
 )]
 
+mod append;
 mod bench;
 mod golden;
 mod live;

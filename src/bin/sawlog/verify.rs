@@ -101,7 +101,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 /// Draws on standard error, and only if that is a terminal.
-fn bar() -> ProgressBar {
+pub(crate) fn bar() -> ProgressBar {
     let bar = ProgressBar::new(0);
     let template = "{msg:9} [{bar:40}] {bytes} of {total_bytes}, {binary_bytes_per_sec}, {eta} left";
     if let Ok(style) = ProgressStyle::with_template(template) {
@@ -110,7 +110,7 @@ fn bar() -> ProgressBar {
     bar
 }
 
-fn fault_line(fault: &Fault, out: &Out) -> String {
+pub(crate) fn fault_line(fault: &Fault, out: &Out) -> String {
     let kind = if fault.kind.is_damage() { Kind::Bad } else { Kind::Name };
     let text = fault.to_string();
     let rest = text.strip_prefix(fault.kind.name()).unwrap_or(&text);
@@ -145,7 +145,7 @@ fn summary(done: &Verification, seconds: f64, out: &Out) -> String {
     text
 }
 
-fn places(damages: u64) -> String {
+pub(crate) fn places(damages: u64) -> String {
     if damages == 1 { "1 place of damage".into() } else { format!("{damages} places of damage") }
 }
 
@@ -157,7 +157,7 @@ fn rate(bytes: u64, seconds: f64) -> String {
     format!("{}/s", HumanBytes(u64::try_from(each).unwrap_or(u64::MAX)))
 }
 
-fn fault_json(fault: &Fault) -> Value {
+pub(crate) fn fault_json(fault: &Fault) -> Value {
     json!({
         "fault": fault.kind.name(),
         "damage": fault.kind.is_damage(),
@@ -174,7 +174,7 @@ fn fault_json(fault: &Fault) -> Value {
     })
 }
 
-fn verification_json(done: &Verification) -> Value {
+pub(crate) fn verification_json(done: &Verification) -> Value {
     let count =
         |kind: &FaultKind| (kind.name().to_owned(), json!(done.counts.get(kind).copied().unwrap_or(0)));
     json!({
