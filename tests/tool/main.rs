@@ -18,6 +18,8 @@ mod bench;
 mod golden;
 mod live;
 mod manners;
+mod repair;
+mod snapshot;
 mod terminal;
 
 use std::collections::BTreeMap;

@@ -12,6 +12,7 @@ mod man;
 mod offsets;
 mod output;
 mod records;
+mod repair;
 mod snapshot;
 mod store;
 mod survey;
@@ -71,6 +72,9 @@ enum Command {
     /// Copy a store consistently, sealed segments by hard links, and verify the copy.
     #[command(after_help = snapshot::EXAMPLES)]
     Snapshot(snapshot::Args),
+    /// Mend a store: cut a torn tail, step over damage or cut at it, make queues and key index anew.
+    #[command(after_help = repair::EXAMPLES)]
+    Repair(repair::Args),
     /// Write, close, reopen, kill, recover, read everything back and verify it; print one table.
     #[command(after_help = bench::EXAMPLES)]
     Bench(bench::Args),
@@ -99,6 +103,7 @@ fn main() -> ExitCode {
         Command::Offsets(args) => offsets::run(&args),
         Command::Append(args) => append::run(&args),
         Command::Snapshot(args) => snapshot::run(&args),
+        Command::Repair(args) => repair::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::BenchChild(args) => bench::run_child(&args),
         Command::Completions(args) => completions::run(&args),

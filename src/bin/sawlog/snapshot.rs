@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use indicatif::HumanBytes;
-use sawlog::inspect::{SnapshotMade, SnapshotOptions, SnapshotTold, Stage, Told, Verification};
+use sawlog::inspect::{SnapshotMade, SnapshotOptions, SnapshotTold, Told, Verification};
 use serde_json::{Value, json};
 
 use crate::failure::{Failure, Result};
@@ -81,13 +81,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
                 }
             }
             SnapshotTold::Verifying(Told::Progress(progress)) => {
-                bar.set_length(progress.of_bytes);
-                bar.set_position(progress.bytes);
-                bar.set_message(match progress.stage {
-                    Stage::Queues => "queues",
-                    Stage::Index => "key index",
-                    _ => "verifying",
-                });
+                verify::progressed(&bar, &progress, "verifying");
             }
             _ => {}
         }

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use sawlog::LogOffset;
 use sawlog::clock::{Clock, SystemClock};
-use sawlog::inspect::{Fault, FaultKind, Stage, Told, Verification, VerifyOptions};
+use sawlog::inspect::{Fault, FaultKind, Look, Progress, Stage, Told, Verification, VerifyOptions};
 use serde_json::{Value, json};
 
 use crate::failure::{Failure, Result};
@@ -53,38 +53,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         options = options.threads(threads);
     }
     let (clock, mut out) = (SystemClock::new(), Out::new());
-    let bar = if args.quiet { ProgressBar::hidden() } else { bar() };
-    let mut printed = Ok(());
-    let done = args.store.look().verify(&options, |told| {
-        match told {
-            Told::Fault(fault) if !args.quiet => {
-                let line = if args.json { fault_json(fault).to_string() } else { fault_line(fault, &out) };
-                // The bar steps aside while a line is printed.
-                let shown = bar.suspend(|| out.line(line).and_then(|()| out.flush()));
-                if printed.is_ok() {
-                    printed = shown;
-                }
-            }
-            Told::Progress(progress) => {
-                bar.set_length(progress.of_bytes);
-                bar.set_position(progress.bytes);
-                bar.set_message(match progress.stage {
-                    Stage::Queues => "queues",
-                    Stage::Index => "key index",
-                    _ => "log",
-                });
-            }
-            _ => {}
-        }
-        if interrupt.is_asked() || printed.is_err() {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
-    });
-    bar.finish_and_clear();
-    printed?;
-    let done = done.map_err(Failure::of_store)?;
+    let show = Show { quiet: args.quiet, json: args.json };
+    let done = look_over(&args.store.look(), &options, show, &mut out, &interrupt)?;
     if !args.quiet {
         let line = match args.json {
             true => verification_json(&done).to_string(),
@@ -98,6 +68,58 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         (0, false) => Err(Failure::Interrupted),
         (damages, _) => Err(Failure::Damaged(places(damages))),
     }
+}
+
+/// What of the faults is printed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Show {
+    pub(crate) quiet: bool,
+    pub(crate) json: bool,
+}
+
+/// Verifies a store, with a bar, and prints each fault as it is found.
+pub(crate) fn look_over(
+    look: &Look,
+    options: &VerifyOptions,
+    show: Show,
+    out: &mut Out,
+    interrupt: &Interrupt,
+) -> Result<Verification> {
+    let bar = if show.quiet { ProgressBar::hidden() } else { bar() };
+    let mut printed = Ok(());
+    let done = look.verify(options, |told| {
+        match told {
+            Told::Fault(fault) if !show.quiet => {
+                let line = if show.json { fault_json(fault).to_string() } else { fault_line(fault, out) };
+                // The bar steps aside while a line is printed.
+                let shown = bar.suspend(|| out.line(line).and_then(|()| out.flush()));
+                if printed.is_ok() {
+                    printed = shown;
+                }
+            }
+            Told::Progress(progress) => progressed(&bar, &progress, "log"),
+            _ => {}
+        }
+        if interrupt.is_asked() || printed.is_err() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    });
+    bar.finish_and_clear();
+    printed?;
+    done.map_err(Failure::of_store)
+}
+
+/// Moves the bar; `log` names the first stage.
+pub(crate) fn progressed(bar: &ProgressBar, progress: &Progress, log: &'static str) {
+    bar.set_length(progress.of_bytes);
+    bar.set_position(progress.bytes);
+    bar.set_message(match progress.stage {
+        Stage::Queues => "queues",
+        Stage::Index => "key index",
+        _ => log,
+    });
 }
 
 /// Draws on standard error, and only if that is a terminal.
@@ -118,7 +140,7 @@ pub(crate) fn fault_line(fault: &Fault, out: &Out) -> String {
     format!("{}{rest}\n    {meaning}", out.paint(kind, fault.kind.name()))
 }
 
-fn summary(done: &Verification, seconds: f64, out: &Out) -> String {
+pub(crate) fn summary(done: &Verification, seconds: f64, out: &Out) -> String {
     let verdict = match (done.damages(), done.complete) {
         (0, true) => out.paint(Kind::Good, "sound"),
         (0, false) => "sound so far".to_owned(),

@@ -183,6 +183,8 @@ fn once(
     let copy = Look { root: temporary.to_path_buf(), ..look.clone() };
     let verified = copy.verify(&options.verify, |each| told(SnapshotTold::Verifying(each)))?;
     let sound = verified.damages() == 0 || options.keep_damaged;
+    // What a broker wrote says nowhere where it ends.
+    made.to = if made.live { made.to } else { verified.log_end.unwrap_or(made.to) };
     made.kept = verified.complete && sound;
     made.verified = Some(verified);
     if made.kept {
