@@ -21,7 +21,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use crate::checkpoint::{Mark, MarkFile, Snapshot, State};
+use crate::checkpoint::{Mark, MarkFile, QueueMark, Snapshot, State};
 use crate::disk::Lock;
 use crate::error::{Error, Result};
 use crate::inspect::parts::{self, log_files};
@@ -255,7 +255,7 @@ fn beside_the_writer(copier: &mut Copier<'_>, layout: &Layout, to: &Path) -> Res
     let Some(mark) = mark else { return Err(Error::Locked(layout.root().to_path_buf())) };
     // What is derived was durable before it was derived, and the mark may lag behind that.
     let derived = derived.filter(|derived| derived.has_files && derived.writer == mark.writer);
-    let end = derived.map_or(mark.durable, |derived| derived.derived_to.max(mark.durable));
+    let end = derived.as_ref().map_or(mark.durable, |derived| derived.derived_to.max(mark.durable));
     let (mut survey, _) = log_files(copier.disk, &layout.commit_log())?;
     if let Some(first) = mark.first {
         survey.give_up(first);
@@ -264,12 +264,30 @@ fn beside_the_writer(copier: &mut Copier<'_>, layout: &Layout, to: &Path) -> Res
     let apart = [layout.commit_log(), layout.own(), layout.lock(), layout.checkpoint(), layout.abort()];
     copier.tree(layout.root(), to, &|path, _| apart.iter().any(|apart| apart.as_path() == path))?;
     copier.file(&layout.abort(), &copy.abort(), false)?;
+    let after = Before::read(copier.disk, layout, OnDamage::FirstBroken)?;
+    if after.mark.is_none_or(|after| after.first != mark.first) || has_shrunk(derived, after.snapshot) {
+        // As if a file had been removed while it was copied, which also happens.
+        return Err(Error::io("copying", layout.root(), io::ErrorKind::NotFound.into()));
+    }
     let (mut file, _) = MarkFile::open_or_create(copier.disk, &copy.own())?;
     file.save(Mark { durable: end, ..mark })?;
     copier.sync_folder(&copy.own())?;
     copier.sync_folder(to)?;
     let first = survey.segments.first().map_or(LogOffset::ZERO, |(base, _)| *base);
     Ok(Taken { live: true, first, to: end })
+}
+
+/// Whether files that `before` counts on may have been removed since: their going is said in `sawlog/queues` first.
+fn has_shrunk(before: Option<Snapshot>, after: Option<Snapshot>) -> bool {
+    let Some(before) = before else { return false };
+    let Some(after) = after else { return true };
+    let first_index = |snapshot: &Snapshot| Some(snapshot.index.as_ref()?.files.first()?.name);
+    let index = first_index(&before);
+    let queue = |(queue, mark): (_, &QueueMark)| {
+        // One without a file has none that could go.
+        mark.first < mark.next && after.queues.get(queue).is_none_or(|now| now.first > mark.first)
+    };
+    (index.is_some() && index != first_index(&after)) || before.queues.iter().any(queue)
 }
 
 /// What was being made, or was cut or put aside once: no part of the store.
