@@ -226,7 +226,10 @@ fn at_rest(copier: &mut Copier<'_>, layout: &Layout, to: &Path) -> Result<Taken>
         survey.give_up(first);
     }
     copier.tree(layout.root(), to, &|path, is_dir| {
-        (is_dir && path == layout.commit_log()) || path == layout.lock() || is_left_over(layout, path)
+        (is_dir && path == layout.commit_log())
+            || path == layout.lock()
+            || is_left_over(layout, path)
+            || is_itself(path, to)
     })?;
     log::segments(copier, &survey, (sealed, None), to)?;
     // Files that are no segments are as much part of a damaged store as the others.
@@ -262,7 +265,9 @@ fn beside_the_writer(copier: &mut Copier<'_>, layout: &Layout, to: &Path) -> Res
     }
     log::segments(copier, &survey, (end, Some(end)), to)?;
     let apart = [layout.commit_log(), layout.own(), layout.lock(), layout.checkpoint(), layout.abort()];
-    copier.tree(layout.root(), to, &|path, _| apart.iter().any(|apart| apart.as_path() == path))?;
+    copier.tree(layout.root(), to, &|path, _| {
+        apart.iter().any(|apart| apart.as_path() == path) || is_itself(path, to)
+    })?;
     copier.file(&layout.abort(), &copy.abort(), false)?;
     let after = Before::read(copier.disk, layout, OnDamage::FirstBroken)?;
     if after.mark.is_none_or(|after| after.first != mark.first) || has_shrunk(derived, after.snapshot) {
@@ -288,6 +293,11 @@ fn has_shrunk(before: Option<Snapshot>, after: Option<Snapshot>) -> bool {
         mark.first < mark.next && after.queues.get(queue).is_none_or(|now| now.first > mark.first)
     };
     (index.is_some() && index != first_index(&after)) || before.queues.iter().any(queue)
+}
+
+/// Whether this is the copy that is being made, which by a link or another spelling may lie within the store after all.
+fn is_itself(path: &Path, copy: &Path) -> bool {
+    path.file_name() == copy.file_name()
 }
 
 /// What was being made, or was cut or put aside once: no part of the store.

@@ -303,7 +303,7 @@ mod tests {
 
     #[test]
     fn producers_take_turns_and_what_was_due_is_counted() {
-        let pace = |number| Pace {
+        let pace = |number: u64| Pace {
             every: Some(Duration::from_millis(40)),
             first: Duration::from_millis(10 * number),
             until: Duration::from_secs(1),
