@@ -74,6 +74,32 @@ pub enum Error {
         /// The offset behind the last.
         next: u64,
     },
+    /// This part of the log is damaged, and on the list of such parts
+    /// ([`Store::quarantined`](crate::Store::quarantined)); what lies around it is served. Go on at `to`. If its bytes
+    /// are put back, the next open finds that and serves it again.
+    #[error("the log is damaged from {from} up to {to}, and that part is quarantined")]
+    Quarantined {
+        /// The first byte of the damaged part.
+        from: LogOffset,
+        /// The first byte behind it: a record's beginning, or the log's end.
+        to: LogOffset,
+    },
+    /// The messages of a queue from `at` up to, and without, `next` lay in quarantined parts of the log. Go on at
+    /// `next`. If the bytes are put back, the next open finds that and serves the messages again.
+    #[error(
+        "the messages from queue offset {at} up to {next} are lost in the log's damage from {from} up to {to}, \
+         which is quarantined"
+    )]
+    QuarantinedMessages {
+        /// The queue offset that was asked for.
+        at: QueueOffset,
+        /// The next one with a message, or the queue's end.
+        next: QueueOffset,
+        /// The first damaged byte between the messages before and behind.
+        from: LogOffset,
+        /// The first byte behind the last damaged part between them.
+        to: LogOffset,
+    },
     /// The disk has no room, or is fuller than [`Retention::refuse_above`](crate::Retention) allows; nothing was
     /// written. Free some and call again: no restart is needed.
     #[error("disk full: {needed} bytes needed, {free} free")]
@@ -147,6 +173,11 @@ impl Error {
             Error::Failed(cause) => cause.is_full(),
             _ => false,
         }
+    }
+
+    /// Whether it is about quarantined damage: an iterator that has given it goes on behind that.
+    pub(crate) fn is_quarantined(&self) -> bool {
+        matches!(self, Error::Quarantined { .. } | Error::QuarantinedMessages { .. })
     }
 
     /// The same error as the lasting state of a store: wrapped once, never twice.
@@ -240,6 +271,8 @@ pub enum Damage {
     },
     /// One of our own files does not carry its checksum.
     BadChecksum,
+    /// The list of quarantined damage (`sawlog/quarantine`) is not there, and the mark says that there is one.
+    NoQuarantineList,
     /// An entry of a consume queue points at the record of another message, or at none.
     WrongEntry {
         /// The entry's offset in its queue.
@@ -272,6 +305,11 @@ impl fmt::Display for Damage {
             Damage::MissingSegment => write!(f, "a segment is missing here"),
             Damage::EndsEarly { durable } => write!(f, "the log ends here, but was durable up to {durable}"),
             Damage::BadChecksum => write!(f, "checksum mismatch"),
+            Damage::NoQuarantineList => write!(
+                f,
+                "the list of quarantined damage is missing; put it back, or open with `OnDamage::Quarantine` to have \
+                 the log looked through for it"
+            ),
             Damage::WrongEntry { queue_offset, points_at } => {
                 write!(f, "the entry of queue offset {queue_offset} points at log offset {points_at}, ")?;
                 write!(

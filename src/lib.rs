@@ -27,8 +27,8 @@ pub use consume_queue::Bound;
 pub use dispatch::DelayLevels;
 pub use error::{Corruption, Damage, Error, Level, Result};
 pub use message::{Message, Record};
-pub use offset::{LogOffset, Position, QueueOffset};
-pub use recovery::{Cut, MovedBack, OnDamage, RecoveryProgress, RecoveryReport};
+pub use offset::{LogOffset, LogRange, Position, QueueOffset};
+pub use recovery::{Cut, MovedBack, OnDamage, Quarantined, RecoveryProgress, RecoveryReport};
 pub use retention::{Retention, Why};
 pub use store::{
     Ack, Batch, Fetch, Filter, Find, Marks, News, Options, Queue, RawBatch, Records, Status, Store, Stored,

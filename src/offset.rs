@@ -24,6 +24,23 @@ pub struct Position {
     pub len: u32,
 }
 
+/// A part of the log: the bytes from `from` up to, and without, `to`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LogRange {
+    /// Its first byte.
+    pub from: LogOffset,
+    /// The first byte behind it; above `from`.
+    pub to: LogOffset,
+}
+
+impl LogRange {
+    /// Whether the byte at `at` is one of it.
+    #[must_use]
+    pub fn contains(self, at: LogOffset) -> bool {
+        self.from <= at && at < self.to
+    }
+}
+
 impl LogOffset {
     /// The first byte a log can have.
     pub const ZERO: LogOffset = LogOffset(0);
@@ -62,6 +79,12 @@ impl Position {
 impl fmt::Display for LogOffset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for LogRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} to {}", self.from, self.to)
     }
 }
 

@@ -9,10 +9,12 @@
 //! 8   generation       u64       72  writer         16 bytes
 //! 16  durable          u64       88  state          u32   1 open, 2 closed, 3 failed
 //! 24  window_bytes     u64       92  first          u64
-//! 32  segment_bytes    u64      100  zeros
-//! 40  ours_from        u64     4092  CRC-32         u32   of the 4,092 bytes before it
+//! 32  segment_bytes    u64      100  flags          u32   bit 0: there is a list of quarantined damage
+//! 40  ours_from        u64      104  zeros
+//!                              4092  CRC-32         u32   of the 4,092 bytes before it
 //! ```
-//! Version 1 had zeros in the place of `first`, which is not known then.
+//! Version 1 had zeros in the place of `first`, which is not known then. Version 2 is written as long as no flag is
+//! set, version 3 with one: a program that does not know of the list must not take the store for undamaged.
 
 use std::fmt;
 use std::io;
@@ -27,12 +29,16 @@ use crate::offset::LogOffset;
 const NAME: &str = "mark";
 const NEW_NAME: &str = "mark.new";
 const MAGIC: u32 = 0x5341_574D;
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
+/// Without flags.
+const VERSION_2: u32 = 2;
 /// Without the log's first byte.
 const VERSION_1: u32 = 1;
 const SLOT_BYTES: u64 = 4096;
 const FILE_BYTES: u64 = 2 * SLOT_BYTES;
 const SLOT_LEN: usize = 4096;
+/// There is a list of quarantined damage.
+const IS_LISTED: u32 = 1;
 const CRC_AT: usize = SLOT_LEN - 4;
 /// Nobody saves that often: a slot that says so was not written by us, and counting on from it cannot wrap.
 const MOST_GENERATIONS: u64 = u64::MAX >> 1;
@@ -93,6 +99,9 @@ pub(crate) struct Mark {
     /// Where the log begins: said before a segment is removed, so that one that is missing without that is noticed.
     /// `None` in a mark of version 1, and such a mark is written as one: the same bytes as were read.
     pub(crate) first: Option<LogOffset>,
+    /// Whether damage is listed in `sawlog/quarantine`: said when the list is durable, so that one that got lost is
+    /// noticed.
+    pub(crate) is_listed: bool,
 }
 
 /// The mark file, open for saving.
@@ -262,7 +271,11 @@ pub(super) fn encode_slot(mark: &Mark) -> Vec<u8> {
     };
     let mut out = Vec::with_capacity(SLOT_LEN);
     out.extend_from_slice(&MAGIC.to_be_bytes());
-    let version = if mark.first.is_some() { VERSION } else { VERSION_1 };
+    let version = match (mark.is_listed, mark.first) {
+        (true, _) => VERSION,
+        (false, Some(_)) => VERSION_2,
+        (false, None) => VERSION_1,
+    };
     out.extend_from_slice(&version.to_be_bytes());
     let offsets = [mark.durable.0, mark.window_bytes, mark.segment_bytes, mark.ours_from.0, mark.end.0];
     out.extend_from_slice(&mark.generation.to_be_bytes());
@@ -273,6 +286,7 @@ pub(super) fn encode_slot(mark: &Mark) -> Vec<u8> {
     out.extend_from_slice(&mark.writer.0);
     out.extend_from_slice(&state.to_be_bytes());
     out.extend_from_slice(&mark.first.map_or(0, |first| first.0).to_be_bytes());
+    out.extend_from_slice(&if mark.is_listed { IS_LISTED } else { 0 }.to_be_bytes());
     out.resize(CRC_AT, 0);
     out.extend_from_slice(&crc32fast::hash(&out).to_be_bytes());
     out
@@ -289,7 +303,7 @@ pub(super) fn decode_slot(bytes: &[u8]) -> Slot {
     }
     let mut fields = Fields(content);
     match (fields.u32(), fields.u32()) {
-        (Some(MAGIC), Some(version @ (VERSION_1 | VERSION))) => {
+        (Some(MAGIC), Some(version @ VERSION_1..=VERSION)) => {
             decode_fields(fields, version).map_or(Slot::Bad, Slot::Whole)
         }
         (Some(MAGIC), Some(other)) => Slot::Newer(other),
@@ -314,6 +328,7 @@ fn decode_fields(mut fields: Fields<'_>, version: u32) -> Option<Mark> {
             _ => return None,
         },
         first: Some(LogOffset(fields.u64()?)).filter(|_| version > VERSION_1),
+        is_listed: fields.u32()? & IS_LISTED != 0,
     };
     Some(mark)
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, Result};
 use crate::flush::{Flush, Progress, Watermark};
-use crate::offset::{LogOffset, QueueOffset};
+use crate::offset::{LogOffset, LogRange, QueueOffset};
 use crate::segment::{Segment, SegmentList};
 use crate::sync::{Mutex, MutexGuard};
 use crate::worker::Bell;
@@ -56,6 +56,8 @@ pub(crate) struct Setup {
     pub(crate) verify_on_read: bool,
     /// Parts `[from, to)` of the log, ascending, in which every record must carry a record checksum.
     pub(crate) ours: Vec<(LogOffset, LogOffset)>,
+    /// Damaged parts of the log, ascending: nothing of them is served.
+    pub(crate) quarantined: Vec<LogRange>,
     /// Called once, when the log fails or is closed for good; gives back the wakers of those who wait for what
     /// follows the log.
     pub(crate) on_failure: OnFailure,

@@ -3,6 +3,8 @@
 //! Below the log's first byte everything answers `OutOfRange`, also to a reader that retention has overtaken: a segment
 //! leaves the list before its file goes, so whatever a look at it ends with, the front has moved by then. What a reader
 //! holds it reads to the end.
+//!
+//! In a quarantined part everything answers `Quarantined`, and a scan goes on behind it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,7 +15,7 @@ use crate::commit_log::CommitLog;
 use crate::disk;
 use crate::error::{Corruption, Damage, Error, Result};
 use crate::message::{self, Peek, Record, Verify};
-use crate::offset::LogOffset;
+use crate::offset::{LogOffset, LogRange};
 use crate::segment::Segment;
 
 /// How much a scan looks at together: free where the disk is mapped, one read where it is not.
@@ -84,15 +86,38 @@ impl CommitLog {
         if self.setup.ours.iter().rev().any(ours) { Verify::Ours } else { Verify::Legacy }
     }
 
-    /// The segment that holds `at`, and how many readable bytes it has from there on.
+    /// The quarantined parts of what the log still has, ascending. They change only when the store is opened.
+    pub(crate) fn quarantined(&self) -> impl Iterator<Item = LogRange> {
+        let first = self.first();
+        self.setup.quarantined.iter().copied().filter(move |part| part.to > first)
+    }
+
+    /// The quarantined part that holds this byte.
+    pub(crate) fn quarantined_at(&self, at: LogOffset) -> Option<LogRange> {
+        let parts = &self.setup.quarantined;
+        let before = parts.partition_point(|part| part.from <= at);
+        parts.get(before.checked_sub(1)?).copied().filter(|part| part.contains(at))
+    }
+
+    /// Where, from `at` on, the next quarantined part begins, if that is before `until`.
+    fn sound_until(&self, at: LogOffset, until: LogOffset) -> LogOffset {
+        let parts = &self.setup.quarantined;
+        let next = parts.get(parts.partition_point(|part| part.to <= at));
+        next.map_or(until, |part| until.min(part.from.max(at)))
+    }
+
+    /// The segment that holds `at`, and how many readable bytes it has from there on, up to the next damage.
     fn readable_from(&self, at: LogOffset) -> Result<(Arc<Segment>, u64)> {
         let limit = self.readable();
         if at >= limit {
             return Err(self.out_of_range(at));
         }
         let segment = self.segments().find(at).ok_or_else(|| self.out_of_range(at))?;
-        let left = limit.min(segment.end()).since(at);
-        Ok((segment, left))
+        if let Some(part) = self.quarantined_at(at) {
+            return Err(quarantined(part));
+        }
+        let end = self.sound_until(at, limit.min(segment.end()));
+        Ok((segment, end.since(at)))
     }
 
     /// Bytes of a segment; a copy of those that no sync covers yet. After a failed sync the store may be opened
@@ -143,6 +168,10 @@ impl CommitLog {
     pub(crate) fn follow(self: &Arc<Self>, from: LogOffset) -> Scan {
         Scan { of_the_store: true, ..self.scan(from) }
     }
+}
+
+fn quarantined(part: LogRange) -> Error {
+    Error::Quarantined { from: part.from, to: part.to }
 }
 
 /// The length of the record whose first bytes are given.
@@ -208,6 +237,12 @@ impl Scan {
     fn step(&mut self) -> Result<Option<(LogOffset, Arc<Segment>, Bytes)>> {
         loop {
             let Some(head) = self.look(HEAD_BYTES as u64)? else { return Ok(None) };
+            // Behind the look, which finds that this part of the log has been removed.
+            if let Some(part) = self.log.quarantined_at(self.at) {
+                self.at = part.to;
+                self.segment = None;
+                return Err(quarantined(part));
+            }
             let Some(segment) = self.segment.clone() else { return Ok(None) };
             let at = self.at;
             let corrupt = |what| Error::Corrupt(Corruption { path: segment.path().clone(), at, what });
@@ -239,6 +274,7 @@ impl Scan {
     /// Shows the records up to `until`, or so many of them, to `each`, for what follows the log; tells how many. With
     /// the structure alone checked, but those below `unchecked_to` as a reader would: neither has this process written
     /// them nor has recovery checked them.
+    /// Steps over what is quarantined.
     ///
     /// # Errors
     /// [`Error::Corrupt`] if no record stands where one should; [`Error::Io`].
@@ -252,13 +288,18 @@ impl Scan {
         let mut records = 0;
         while self.at < until && records < most_records {
             // One by itself, which goes on in the next chunk or segment, and says what is wrong.
-            let Some((at, segment, bytes)) = self.next_bytes()? else { break };
+            let found = match self.next_bytes() {
+                Err(error) if error.is_quarantined() => continue,
+                found => found?,
+            };
+            let Some((at, segment, bytes)) = found else { break };
             let corrupt = |what| Error::Corrupt(Corruption { path: segment.path().clone(), at, what });
             let verify = if at < unchecked_to { self.log.verify_at(at) } else { Verify::Structure };
             each(at, &message::check(at, &bytes, verify).map_err(corrupt)?);
             records += 1;
             if self.at >= unchecked_to {
-                records += self.follow_in_chunk(until, most_records - records, &mut each);
+                let sound_until = self.log.sound_until(self.at, until);
+                records += self.follow_in_chunk(sound_until, most_records - records, &mut each);
             }
         }
         Ok(records)
@@ -298,6 +339,8 @@ impl Scan {
 /// later call answers with the same one. So does [`Error::OutOfRange`], which a scan meets that begins below the log's
 /// first byte, or that retention has overtaken: records between are lost to it, and it does not pass over them in
 /// silence. A new scan from the `first` in the error goes on.
+///
+/// [`Error::Quarantined`] does not stay: it names a damaged part of the log, and the next call goes on behind it.
 impl Iterator for Scan {
     type Item = Result<Record>;
 
@@ -307,6 +350,7 @@ impl Iterator for Scan {
         }
         match self.read() {
             Ok(record) => record.map(Ok),
+            Err(error) if error.is_quarantined() => Some(Err(error)),
             Err(error) => {
                 self.ended = Some(error.clone());
                 Some(Err(error))

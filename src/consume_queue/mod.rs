@@ -9,6 +9,7 @@
 mod by_time;
 mod entry;
 mod files;
+mod pointers;
 mod rebuild;
 mod record;
 mod retire;
@@ -34,6 +35,7 @@ pub use by_time::Bound;
 pub(crate) use by_time::{Probe, search};
 pub(crate) use entry::{ENTRY_BYTES, Entry};
 pub(crate) use files::Geometry;
+pub(crate) use pointers::{Claim, Pointers};
 pub(crate) use survey::{Known, QueueSurvey};
 pub(crate) use table::QueueTable;
 

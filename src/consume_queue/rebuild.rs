@@ -107,7 +107,7 @@ impl QueueTable {
 }
 
 /// Whether the fault lies in the file and will stay: it is gone, has another length, or the medium cannot read it.
-fn is_unreadable(error: &Error) -> bool {
+pub(super) fn is_unreadable(error: &Error) -> bool {
     match error {
         Error::Geometry { .. } => true,
         Error::Io { source, .. } => {

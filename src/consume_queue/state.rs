@@ -186,6 +186,18 @@ impl State {
         outcome
     }
 
+    /// The queue goes on at `next`, and positions up to there without an entry hold blanks; a queue that has no entry
+    /// begins there. Nothing if `next` is not ahead, or so far ahead that it is a wrong number.
+    pub(super) fn fill(&mut self, next: u64) {
+        let gap = usize::try_from(next.saturating_sub(self.next())).unwrap_or(usize::MAX);
+        match gap {
+            0 => {}
+            gap if gap > MOST_BLANKS => {}
+            _ if !self.has_entries() => self.clear(next),
+            gap => self.pending.extend(std::iter::repeat_n(BLANK, gap)),
+        }
+    }
+
     fn replace(&mut self, at: u64, bytes: [u8; 20]) {
         let pending = at.checked_sub(self.written).and_then(|i| usize::try_from(i).ok());
         if let Some(slot) = pending.and_then(|i| self.pending.get_mut(i)) {
@@ -219,7 +231,7 @@ impl State {
     }
 
     /// How many pending entries may be written: those before and with the last one up to which all end at or below
-    /// `up_to`. Blanks go with the entry behind them.
+    /// `up_to`. Blanks go with the entry behind them; those that [`State::fill`] put at the end, with what is before.
     pub(super) fn due(&self, up_to: LogOffset) -> usize {
         due(self.pending.iter(), up_to)
     }
@@ -386,15 +398,17 @@ impl State {
 }
 
 fn due<'a>(pending: impl Iterator<Item = &'a [u8; 20]>, up_to: LogOffset) -> usize {
-    let mut due = 0;
-    for (index, bytes) in pending.enumerate() {
+    let (mut due, mut seen) = (0, 0);
+    for bytes in pending {
         match Entry::decode(bytes) {
-            Some(entry) if entry.end() > up_to => break,
-            Some(_) => due = index + 1,
+            Some(entry) if entry.end() > up_to => return due,
+            Some(_) => due = seen + 1,
             None => {}
         }
+        seen += 1;
     }
-    due
+    // All of it, and blanks at its end have nothing to wait for.
+    seen
 }
 
 /// A number of things in memory, which always fits.

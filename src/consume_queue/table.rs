@@ -286,6 +286,23 @@ impl QueueTable {
         });
     }
 
+    /// After a rebuild of queues whose log has damaged parts: the numbering of each goes on at `least`, or where its
+    /// files had ended before, if that is further. Blanks stand for what lies in between, so that no message gets a
+    /// number that a lost one had.
+    pub(crate) fn fill_up(&self, least: impl Fn(&str, u32) -> QueueOffset) {
+        for queue in self.all() {
+            let least = least(&queue.folder.topic, queue.folder.id).0;
+            let to_write = queue.change(|state| {
+                state.fill(least);
+                state.fill(state.stood_to);
+                state.has_work() && !std::mem::replace(&mut state.to_write, true)
+            });
+            if to_write {
+                self.to_write.lock().push(Arc::clone(&queue));
+            }
+        }
+    }
+
     /// A table in which of each queue's files only that counts what `kept` says: it is given the queue and the range of
     /// positions that its files hold from the first one on without a gap, and answers where the kept front ends.
     ///

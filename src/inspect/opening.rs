@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::consume_queue::QueueSurvey;
+use crate::consume_queue::{Pointers, QueueSurvey};
 use crate::disk::Access;
 use crate::error::{Corruption, Error, Result};
 use crate::inspect::parts::Parts;
@@ -105,7 +105,9 @@ fn plan(parts: &Parts, on_damage: OnDamage) -> Result<Plan> {
     let bytes = survey.segment_bytes.or(parts.log.segment_bytes).unwrap_or(1);
     let segments = SegmentList::new(Arc::clone(disk), dir, bytes, &survey, Access::Read);
     let derived_to = derived_to(parts, &before)?;
-    recovery::plan(&Scope { segments: &segments, before: &before, on_damage, derived_to, progress: None })
+    let pointers = Pointers::new(&**disk, layout.consume_queues(), &parts.queues);
+    let (segments, before) = (&segments, &before);
+    recovery::plan(&Scope { segments, before, on_damage, pointers, derived_to, progress: None })
 }
 
 /// Up to where the files of queues and key index would be relied on by options that say what the snapshot says.

@@ -1,6 +1,6 @@
 //! What the last writer left behind besides the log: our mark, ranges and queues, the abort mark, Java's checkpoint.
 
-use crate::checkpoint::{JavaCheckpoint, Mark, MarkFile, Ranges, Snapshot, State, WriterId};
+use crate::checkpoint::{JavaCheckpoint, Mark, MarkFile, Quarantine, Ranges, Snapshot, State, WriterId};
 use crate::clock::Timestamp;
 use crate::disk::{Access, BootId, Disk};
 use crate::error::{Corruption, Error, Result};
@@ -18,6 +18,9 @@ pub(crate) struct Before {
     /// The mark file is beyond use, and the options say to do without.
     pub(crate) mark_is_bad: bool,
     pub(crate) ranges: Ranges,
+    pub(crate) quarantine: Quarantine,
+    /// The list of damage is beyond use, and the options say to look for the damage again.
+    pub(crate) quarantine_is_bad: bool,
     pub(crate) snapshot: Option<Snapshot>,
     pub(crate) abort: Option<Abort>,
     pub(crate) boot: BootId,
@@ -52,18 +55,39 @@ impl Before {
     /// Reads all of it; touches nothing.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] if the mark or the ranges are damaged and `on_damage` refuses; [`Error::Io`].
+    /// [`Error::Corrupt`] if the mark or the ranges are damaged and `on_damage` refuses, or if the list of damage is and
+    /// `on_damage` would not make it anew; [`Error::Io`].
     pub(crate) fn read(disk: &dyn Disk, layout: &Layout, on_damage: OnDamage) -> Result<Before> {
         let own = layout.own();
         let mut side_damage = Vec::new();
         let (mark, mark_is_bad) = spare(MarkFile::read(disk, &own), on_damage, &mut side_damage)?;
         let (ranges, _) = spare(Ranges::load(disk, &own), on_damage, &mut side_damage)?;
+        let is_listed = mark.as_ref().is_some_and(|mark| mark.is_listed);
+        let (quarantine, quarantine_is_bad) = match Quarantine::load(disk, &own, is_listed) {
+            // Any other rule would refuse, or cut, what is listed there.
+            Err(Error::Corrupt(damage)) if on_damage == OnDamage::Quarantine => {
+                side_damage.push(damage);
+                (Quarantine::default(), true)
+            }
+            list => (list?, false),
+        };
         let (snapshot, damaged) = Snapshot::load_or_none(disk, &own)?;
         side_damage.extend(damaged);
         let abort = read_small(disk, &layout.abort(), ABORT_BYTES)?.map(|text| parse_abort(&text));
         let java_flushed = JavaCheckpoint::load(disk, &layout.checkpoint())?.map(|saved| saved.physic);
         let (ranges, boot) = (ranges.unwrap_or_default(), disk.boot_id());
-        Ok(Before { mark, mark_is_bad, ranges, snapshot, abort, boot, java_flushed, side_damage })
+        Ok(Before {
+            mark,
+            mark_is_bad,
+            ranges,
+            quarantine,
+            quarantine_is_bad,
+            snapshot,
+            abort,
+            boot,
+            java_flushed,
+            side_damage,
+        })
     }
 
     /// Nothing is known of the last writer.
@@ -72,6 +96,8 @@ impl Before {
             mark: None,
             mark_is_bad: false,
             ranges: Ranges::default(),
+            quarantine: Quarantine::default(),
+            quarantine_is_bad: false,
             snapshot: None,
             abort: None,
             boot,
@@ -112,7 +138,7 @@ fn spare<T>(
     side_damage: &mut Vec<Corruption>,
 ) -> Result<(Option<T>, bool)> {
     match read {
-        Err(Error::Corrupt(damage)) if on_damage == OnDamage::FirstBroken => {
+        Err(Error::Corrupt(damage)) if on_damage != OnDamage::Refuse => {
             side_damage.push(damage);
             Ok((None, true))
         }

@@ -9,6 +9,8 @@ mod derived;
 mod judge;
 mod kinds;
 mod plan;
+mod quarantine;
+mod scan;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -16,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::Corruption;
-use crate::offset::{LogOffset, QueueOffset};
+use crate::offset::{LogOffset, LogRange, QueueOffset};
 
 pub(crate) use apply::apply;
 pub(crate) use before::{Abort, Before, abort_text};
@@ -35,6 +37,21 @@ pub enum OnDamage {
     /// RocketMQ's own rule: the log ends at the first broken record. What lies behind it is put aside in the
     /// `sawlog` folder first, where RocketMQ would delete it.
     FirstBroken,
+    /// The damaged parts are put on a list (`sawlog/quarantine`), durably, and stepped over; everything around them is
+    /// served, and appended to. Nothing is cut but a torn tail. Reading one answers
+    /// [`Error::Quarantined`](crate::Error::Quarantined), a queue's lost messages
+    /// [`Error::QuarantinedMessages`](crate::Error::QuarantinedMessages).
+    ///
+    /// A part reaches from the first bad byte to the next place where a record surely begins: a broken record's own
+    /// end, a queue entry's target, a segment's base. Only what opening looks at is listed; with
+    /// [`Options::rebuild_derived`](crate::Options::rebuild_derived) that is all of the log. A whole segment that is
+    /// missing is no such part: it is refused.
+    ///
+    /// What is listed is known: later opens go on with it, whatever they do about new damage. Each of them looks
+    /// whether the bytes have been put back, from a copy or a backup, takes what is sound off the list, and derives
+    /// queues and key index anew. Do not hand the store to a Java broker before: it knows of no list, and cuts the log
+    /// at damage that it meets.
+    Quarantine,
 }
 
 /// What opening found and did.
@@ -55,6 +72,11 @@ pub struct RecoveryReport {
     pub rewritten_bytes: u64,
     /// What was cut off, and where it is kept.
     pub cuts: Vec<Cut>,
+    /// Damaged parts of the log that were found now and are stepped over from now on, because
+    /// [`OnDamage::Quarantine`] said so. [`Store::quarantined`](crate::Store::quarantined) tells all there are.
+    pub quarantined: Vec<Quarantined>,
+    /// Parts of the log that were on the list of damage and are sound again.
+    pub lifted: Vec<LogRange>,
     /// Segments that a sweep had given up when it was cut short; their files were removed now.
     pub removed_segments: u64,
     /// From where on queues and key index were derived from the log; [`RecoveryReport::log_end`] if nothing was.
@@ -77,6 +99,15 @@ pub struct RecoveryReport {
     pub side_damage: Vec<Corruption>,
     /// How long it took.
     pub took: Duration,
+}
+
+/// A damaged part of the log, stepped over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantined {
+    /// The part.
+    pub part: LogRange,
+    /// What stood at its first byte.
+    pub why: Corruption,
 }
 
 /// Bytes cut off the log.
@@ -140,6 +171,12 @@ impl fmt::Display for RecoveryReport {
             let kind = if cut.damage { "damage" } else { "unsynced tail" };
             let (from, to, saved) = (cut.from, cut.to, cut.saved.display());
             write!(f, "\ncut {from} to {to} ({kind}: {}), kept in {saved}", cut.why)?;
+        }
+        for Quarantined { part, why } in &self.quarantined {
+            write!(f, "\nquarantined {part}: {why}")?;
+        }
+        for part in &self.lifted {
+            write!(f, "\nno longer quarantined, for its records are whole: {part}")?;
         }
         for moved in &self.queues_moved_back {
             let MovedBack { topic, queue_id, was, is } = moved;

@@ -2,21 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use crate::checkpoint::{Ranges, Snapshot, State, WriterId};
+use crate::checkpoint::{Quarantine, Ranges, Snapshot, State, WriterId};
 use crate::clock::Timestamp;
-use crate::commit_log::{QueueOffsets, Step, Walk};
+use crate::commit_log::QueueOffsets;
+use crate::consume_queue::Pointers;
 use crate::error::{Corruption, Damage, Error, Result};
 use crate::layout;
 use crate::message::Verify;
-use crate::offset::{LogOffset, QueueOffset};
+use crate::offset::{LogOffset, LogRange, QueueOffset};
 use crate::recovery::before::Before;
 use crate::recovery::judge::{Evidence, is_damage};
-use crate::recovery::{MovedBack, OnDamage, OnProgress, RecoveryProgress, RecoveryReport};
+use crate::recovery::quarantine::{Listed, resync};
+use crate::recovery::scan::{Found, scan, scan_on, valid_behind};
+use crate::recovery::{MovedBack, OnDamage, OnProgress, Quarantined, RecoveryReport};
 use crate::segment::{Segment, SegmentList};
 
-/// Java takes records up to three seconds before its checkpoint for flushed (spec 5.1).
-const JAVA_MARGIN_MS: i64 = 3000;
-const PROGRESS_BYTES: u64 = 64 << 20;
 const READ_BYTES: usize = 1 << 20;
 
 /// What will be done, and what the log is then.
@@ -47,6 +47,8 @@ pub(crate) struct Plan {
     pub(crate) replay_from: Option<LogOffset>,
     /// Topics whose records below a place do not count.
     pub(crate) dropped: BTreeMap<Vec<u8>, LogOffset>,
+    /// The damaged parts of the log below its end, to be stepped over.
+    pub(crate) quarantine: Quarantine,
 }
 
 /// What a plan is made from.
@@ -55,24 +57,11 @@ pub(crate) struct Scope<'a> {
     pub(crate) segments: &'a SegmentList,
     pub(crate) before: &'a Before,
     pub(crate) on_damage: OnDamage,
+    /// Where the queues' files say that records begin.
+    pub(crate) pointers: Pointers<'a>,
     /// Up to where the files of queues and key index are whole; `None` where they cannot be relied on.
     pub(crate) derived_to: Option<LogOffset>,
     pub(crate) progress: Option<&'a OnProgress>,
-}
-
-/// What the scan has found.
-#[derive(Debug)]
-struct Found {
-    end: LogOffset,
-    damage: Damage,
-    own_end: Option<LogOffset>,
-    /// The log ends with a blank record whose next segment is not there: the record is no rubbish to be cut.
-    at_blank: bool,
-    records: u64,
-    last_stored: Timestamp,
-    queues: QueueOffsets,
-    /// The first record that Java's checkpoint does not cover.
-    unflushed_from: Option<LogOffset>,
 }
 
 /// Makes the plan.
@@ -81,39 +70,23 @@ struct Found {
 /// [`Error::Corrupt`] if there is damage and `on_damage` refuses it; [`Error::Io`].
 pub(crate) fn plan(scope: &Scope<'_>) -> Result<Plan> {
     let before = scope.before;
-    let mut ours = before.is_ours();
-    let ranges = known_ranges(before, ours);
-    let mut from = scan_from(scope, ours);
-    let mut found = scan(scope, &ranges, from)?;
-    if before.snapshot.as_ref().is_some_and(|s| found.end < s.derived_to) {
-        // The counts reach further than the log: they count what is gone. Count again, all of it.
-        from = scope.segments.first().unwrap_or_default();
-        found = scan(scope, &ranges, from)?;
-    }
-    // We closed, and the log goes on behind our end: somebody else wrote, and closed in order too.
-    let closed_at = before.mark.as_ref().filter(|m| ours && m.state == State::Closed).map(|m| m.end);
-    if closed_at.is_some_and(|end| found.end > end) {
-        ours = false;
-        from = scope.segments.first().unwrap_or_default();
-        found = scan(scope, &ranges, from)?;
-    }
+    let ranges = known_ranges(before, before.is_ours());
+    let Judged { from, ours, found, evidence, damage, why, mut listed, quarantined } = judge(scope, &ranges)?;
     let missing = before.first().filter(|_| ours).and_then(|first| missing_front(scope, first));
-    if let (Some(missing), OnDamage::Refuse) = (&missing, scope.on_damage) {
+    if let (Some(missing), OnDamage::Refuse | OnDamage::Quarantine) = (&missing, scope.on_damage) {
         return Err(Error::Corrupt(missing.clone()));
     }
-    let behind = valid_behind(scope, &ranges, &found)?;
-    let evidence = weigh(before, ours, found.end, behind);
-    let damage = is_damage(&evidence);
-    let why = reason(scope, &found, &evidence);
-    if damage && scope.on_damage == OnDamage::Refuse {
+    if damage && scope.on_damage != OnDamage::FirstBroken {
         return Err(Error::Corrupt(why));
     }
+    listed.list.cut(found.end);
     // Nothing was ever accepted beyond the window, so nothing lies beyond it; after anything else all must be seen.
     let bound = match (&before.mark, damage) {
         (Some(mark), false) if ours => found.end.plus(mark.window_bytes),
         _ => LogOffset(u64::MAX),
     };
-    let untouched = !damage && (found.at_blank || (closed_at == Some(found.end) && ours));
+    let closed_here = ours && closed_at(before) == Some(found.end);
+    let untouched = !damage && (found.at_blank || closed_here);
     let cut_to = if untouched { None } else { cut_to(scope, found.end, bound)? };
     // Zeros whose sync failed are shown by the cache and may not be on the disk: what they cover could rise again.
     let zero_to = match scope.segments.find(found.end) {
@@ -122,23 +95,86 @@ pub(crate) fn plan(scope: &Scope<'_>) -> Result<Plan> {
     };
     let later = later_segments(scope, found.end, bound)?;
     let report = RecoveryReport {
-        clean_shutdown: before.is_clean() && !damage,
+        clean_shutdown: before.is_clean() && !damage && quarantined.is_empty(),
         // A segment without a record may be our own: the first one is made before the first mark is saved.
         foreign_writer: !ours && (found.records > 0 || found.damage != Damage::Unwritten),
         scanned_from: from,
         records: found.records,
         log_end: found.end,
         side_damage: before.side_damage.iter().cloned().chain(missing).collect(),
+        quarantined,
+        lifted: std::mem::take(&mut listed.lifted),
         ..RecoveryReport::default()
     };
-    let replay_from = scope.derived_to.filter(|to| ours && *to <= found.end && from <= *to);
-    Ok(finish(
-        before,
-        ours,
-        ranges,
-        found,
-        Parts { report, cut_to, zero_to, later, why, damage, replay_from },
-    ))
+    // What was derived before the list changed was derived from another log.
+    let is_derived = |to: &LogOffset| ours && *to <= found.end && from <= *to && !listed.has_changed;
+    let replay_from = scope.derived_to.filter(is_derived);
+    let parts = Parts { report, cut_to, zero_to, later, why, damage, replay_from, quarantine: listed.list };
+    Ok(finish(before, ours, ranges, found, parts))
+}
+
+/// What the scan found in the end, and the verdict on the place where it ended.
+struct Judged {
+    /// Where it began.
+    from: LogOffset,
+    /// Whether sawlog wrote last.
+    ours: bool,
+    found: Found,
+    evidence: Evidence,
+    damage: bool,
+    why: Corruption,
+    listed: Listed,
+    /// What was listed now.
+    quarantined: Vec<Quarantined>,
+}
+
+/// Scans up to a place that is no damage, or that is and may not be stepped over.
+fn judge(scope: &Scope<'_>, ranges: &Ranges) -> Result<Judged> {
+    let before = scope.before;
+    let mut ours = before.is_ours();
+    let first = scope.segments.first().unwrap_or_default();
+    let mut listed = Listed::look_again(scope, ranges, ours)?;
+    let mut quarantined = Vec::new();
+    let mut from = if listed.has_changed { first } else { scan_from(scope, ours) };
+    let mut found = scan(scope, ranges, &listed.list, from)?;
+    loop {
+        // The counts reach further than the log: they count what is gone. Count again, all of it.
+        let counts_more = before.snapshot.as_ref().is_some_and(|s| found.end < s.derived_to);
+        if from > first && counts_more {
+            (from, found) = (first, scan(scope, ranges, &listed.list, first)?);
+        }
+        // We closed, and the log goes on behind our end: somebody else wrote, and closed in order too.
+        if ours && closed_at(before).is_some_and(|end| found.end > end) {
+            ours = false;
+            (from, found) = (first, scan(scope, ranges, &listed.list, first)?);
+        }
+        let behind = valid_behind(scope, ranges, &listed.list, &found)?;
+        let evidence = weigh(before, ours, found.end, behind);
+        let (damage, why) = (is_damage(&evidence), reason(scope, &found, &evidence));
+        if !damage || scope.on_damage != OnDamage::Quarantine {
+            if from == first {
+                listed.keep(&found.stepped_over, found.end);
+            }
+            return Ok(Judged { from, ours, found, evidence, damage, why, listed, quarantined });
+        }
+        // Where one part is damaged another may be, and what was derived is derived anew: all of it is looked at.
+        if from > first {
+            (from, found) = (first, scan(scope, ranges, &listed.list, first)?);
+            continue;
+        }
+        let to =
+            resync(scope, ranges, &listed.list, &found, ours)?.ok_or_else(|| Error::Corrupt(why.clone()))?;
+        let part = LogRange { from: found.end, to };
+        listed.add(part);
+        quarantined.push(Quarantined { part, why });
+        scan_on(scope, ranges, &listed.list, &mut found)?;
+    }
+}
+
+/// Where we closed the log, if nobody has opened it since.
+fn closed_at(before: &Before) -> Option<LogOffset> {
+    let mark = before.mark.as_ref().filter(|mark| before.is_ours() && mark.state == State::Closed);
+    mark.map(|mark| mark.end)
 }
 
 struct Parts {
@@ -149,10 +185,11 @@ struct Parts {
     why: Corruption,
     damage: bool,
     replay_from: Option<LogOffset>,
+    quarantine: Quarantine,
 }
 
 fn finish(before: &Before, ours: bool, mut ranges: Ranges, found: Found, parts: Parts) -> Plan {
-    let Parts { mut report, cut_to, zero_to, later, why, damage, replay_from } = parts;
+    let Parts { mut report, cut_to, zero_to, later, why, damage, replay_from, quarantine } = parts;
     let mark = before.mark.as_ref();
     let rewrite_from = match mark {
         Some(mark) => mark.durable.min(found.end),
@@ -196,6 +233,7 @@ fn finish(before: &Before, ours: bool, mut ranges: Ranges, found: Found, parts: 
         why,
         damage,
         later,
+        quarantine,
     }
 }
 
@@ -246,96 +284,8 @@ fn scan_from(scope: &Scope<'_>, ours: bool) -> LogOffset {
     gap.map_or(from, |(before, _)| before.base().min(from))
 }
 
-fn verify_at(ranges: &Ranges, at: LogOffset) -> Verify {
+pub(super) fn verify_at(ranges: &Ranges, at: LogOffset) -> Verify {
     if ranges.contains(at) { Verify::Ours } else { Verify::Legacy }
-}
-
-fn scan(scope: &Scope<'_>, ranges: &Ranges, from: LogOffset) -> Result<Found> {
-    let java = scope.before.java_flushed.map_or(i64::MIN, |t| t.0.saturating_sub(JAVA_MARGIN_MS));
-    let last_end = scope.segments.last().map_or(from, |s| s.end());
-    let mut found = Found {
-        end: from,
-        damage: Damage::Unwritten,
-        own_end: None,
-        at_blank: false,
-        records: 0,
-        last_stored: Timestamp(0),
-        queues: QueueOffsets::default(),
-        unflushed_from: None,
-    };
-    let mut walk = Walk::new(scope.segments, from);
-    let (mut blank_at, mut told) = (None, from);
-    loop {
-        match walk.step(|at| verify_at(ranges, at))? {
-            Step::Record(at, head) => {
-                found.records += 1;
-                found.end = at.plus(u64::from(head.len));
-                found.last_stored = found.last_stored.max(head.stored);
-                if head.stored.0 > java {
-                    found.unflushed_from = found.unflushed_from.or(Some(at));
-                }
-                if head.sys_flags.is_queued() {
-                    found.queues.raise(head.topic.as_bytes(), head.queue_id, head.queue_offset.next());
-                }
-                blank_at = None;
-                if found.end.since(told) >= PROGRESS_BYTES {
-                    told = found.end;
-                    tell(scope, RecoveryProgress { at: told, end: last_end, records: found.records });
-                }
-            }
-            Step::Blank(at) => blank_at = Some(at),
-            // The list is exhausted behind a blank record: the log ends where that stands (spec 9.5).
-            Step::NoSegment(at) => {
-                found.end = blank_at.unwrap_or(at);
-                found.at_blank = blank_at.is_some();
-                found.damage = match scope.segments.last() {
-                    Some(last) if last.base() > at => Damage::MissingSegment,
-                    _ => Damage::Unwritten,
-                };
-                break;
-            }
-            Step::Broken(at, damage, claims) => {
-                found.end = at;
-                found.own_end = claims.map(|len| at.plus(u64::from(len)));
-                found.damage = damage;
-                break;
-            }
-        }
-    }
-    tell(scope, RecoveryProgress { at: found.end, end: last_end, records: found.records });
-    Ok(found)
-}
-
-fn tell(scope: &Scope<'_>, progress: RecoveryProgress) {
-    if let Some(OnProgress(told)) = scope.progress {
-        told(progress);
-    }
-}
-
-/// The end of the last valid record behind the bad place, reached from where a record must begin if anything is
-/// true: the broken record's own end, and segment bases. A body may hold a whole forged record: nothing else counts.
-fn valid_behind(scope: &Scope<'_>, ranges: &Ranges, found: &Found) -> Result<Option<LogOffset>> {
-    let mut last = None;
-    let mut follow = |start: LogOffset| -> Result<()> {
-        let mut walk = Walk::new(scope.segments, start);
-        loop {
-            match walk.step(|at| verify_at(ranges, at))? {
-                Step::Record(at, head) => last = last.max(Some(at.plus(u64::from(head.len)))),
-                Step::Broken(at, _, Some(len)) => walk.jump(at.plus(u64::from(len))),
-                // The next segment's base is among the starts itself.
-                Step::Blank(_) | Step::Broken(_, _, None) | Step::NoSegment(_) => return Ok(()),
-            }
-        }
-    };
-    if let Some(own_end) = found.own_end {
-        follow(own_end)?;
-    }
-    for segment in scope.segments.all() {
-        if segment.base() > found.end {
-            follow(segment.base())?;
-        }
-    }
-    Ok(last)
 }
 
 /// What speaks for damage at the first bad place, and what for an unsynced tail.

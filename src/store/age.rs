@@ -65,6 +65,10 @@ fn first_stored(log: &CommitLog, segment: &Segment) -> Result<Option<Timestamp>>
 fn last_stored(log: &CommitLog, segment: &Segment) -> Result<Option<Timestamp>> {
     let (mut walk, mut newest) = (Walk::new(log.segments(), segment.base()), None);
     while walk.place() < segment.end() {
+        if let Some(part) = log.quarantined_at(walk.place()) {
+            walk.jump(part.to);
+            continue;
+        }
         match walk.step(|_| Verify::Structure)? {
             Step::Record(_, head) => newest = newest.max(Some(head.stored)),
             Step::Blank(_) => {}

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::checkpoint::{IndexMark, JavaCheckpoint, Snapshot, WriterId};
 use crate::clock::Timestamp;
 use crate::commit_log::CommitLog;
-use crate::consume_queue::{self, QueueSurvey, QueueTable};
+use crate::consume_queue::{self, Pointers, QueueSurvey, QueueTable};
 use crate::disk::Disk;
 use crate::dispatch::{Derived, Dispatcher};
 use crate::error::{Error, Result};
@@ -56,6 +56,11 @@ impl Derivation {
         let files = DerivedFiles { queues: &queues, index: &index, entries_per_segment, geometry };
         let whole_to = files.whole_to(before).filter(|_| !options.rebuild);
         Ok(Derivation { queues, index, entries_per_segment, whole_to })
+    }
+
+    /// What the queues' files claim about the log.
+    pub(super) fn pointers<'a>(&'a self, disk: &'a dyn Disk, layout: &Layout) -> Pointers<'a> {
+        Pointers::new(disk, layout.consume_queues(), &self.queues)
     }
 
     /// What stays the same in what the recorder writes down.
@@ -216,6 +221,9 @@ fn replay(log: &CommitLog, recorder: &Recorder, plan: &Plan, anew: bool) -> Resu
         }
     }
     let queues = &dispatcher.derived().queues;
+    if anew && !plan.quarantine.is_empty() {
+        queues.fill_up(|topic, id| plan.queues.next(topic.as_bytes(), id));
+    }
     if anew {
         queues.trim()?;
     }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::checkpoint::{Mark, MarkFile, Ranges, State};
+use crate::checkpoint::{Mark, MarkFile, Quarantine, Ranges, State};
 use crate::commit_log::CommitLog;
 use crate::disk::{Disk, Reserve};
 use crate::error::{Error, Result};
@@ -31,6 +31,7 @@ struct Kept {
     mark: Mark,
     saved_at: Duration,
     ranges: Ranges,
+    quarantine: Quarantine,
     /// The store was closed: the folder is not ours any more.
     ended: bool,
 }
@@ -42,9 +43,9 @@ impl Keeper {
         layout: Layout,
         file: MarkFile,
         mark: Mark,
-        ranges: Ranges,
+        (ranges, quarantine): (Ranges, Quarantine),
     ) -> Keeper {
-        let kept = Kept { file, mark, saved_at: Duration::ZERO, ranges, ended: false };
+        let kept = Kept { file, mark, saved_at: Duration::ZERO, ranges, quarantine, ended: false };
         Keeper { disk, layout, kept: Mutex::new(kept) }
     }
 
@@ -83,13 +84,17 @@ impl Keeper {
         kept.save_mark(mark)
     }
 
-    /// Forgets the ranges that lie below the log's first byte.
+    /// Forgets the ranges, and the listed damage, that lie below the log's first byte.
     ///
     /// # Errors
     /// [`Error::Io`]; the next save says it again.
     pub(crate) fn retire_ranges(&self, first: LogOffset) -> Result<()> {
         let mut kept = self.kept.lock();
-        if kept.ranges.retire(first) { kept.ranges.save(&*self.disk, &self.layout.own()) } else { Ok(()) }
+        let own = self.layout.own();
+        if kept.quarantine.retire(first) {
+            kept.quarantine.save(&*self.disk, &own)?;
+        }
+        if kept.ranges.retire(first) { kept.ranges.save(&*self.disk, &own) } else { Ok(()) }
     }
 
     /// Says durably how far the log may run ahead of the disk: before anything is accepted under a larger window, and

@@ -27,7 +27,7 @@ use crate::error::{Error, Level, Result};
 use crate::flush::{Current, Flush, Watermark};
 use crate::layout::Layout;
 use crate::message::{EncodeRules, Message, Record};
-use crate::offset::LogOffset;
+use crate::offset::{LogOffset, LogRange};
 use crate::recovery::RecoveryReport;
 use crate::sync::Mutex;
 #[cfg(any(test, feature = "sim"))]
@@ -317,25 +317,34 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::OutOfRange`] beyond the visible mark or before the first byte; [`Error::Corrupt`] if no valid record
-    /// begins there; [`Error::Io`].
+    /// begins there; [`Error::Quarantined`] in a part of the log that is known to be damaged; [`Error::Io`].
     pub fn record_at(&self, at: LogOffset) -> Result<Record> {
         self.inner.log.record_at(at)
     }
 
     /// All records from `from` on, which must be a record's beginning, such as [`Marks::first`]. The iterator ends
-    /// at the visible mark and may be asked again when that has moved; an error in it stays.
+    /// at the visible mark and may be asked again when that has moved; an error in it stays, but for
+    /// [`Error::Quarantined`], behind which it goes on.
     #[must_use]
     pub fn scan(&self, from: LogOffset) -> Scan {
         self.inner.log.scan(from)
     }
 
     /// At most `max_bytes` raw bytes from `from` on, all of one segment, with their file and place in it: for a
-    /// broker's pull reply by `sendfile`, and for replication. Blank records between segments are part of them.
+    /// broker's pull reply by `sendfile`, and for replication. Blank records between segments are part of them. They
+    /// end before a quarantined part of the log.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`]; [`Error::Io`].
+    /// [`Error::OutOfRange`]; [`Error::Quarantined`] within such a part: go on behind it; [`Error::Io`].
     pub fn raw(&self, from: LogOffset, max_bytes: u64) -> Result<Raw> {
         self.inner.log.raw(from, max_bytes)
+    }
+
+    /// The parts of the log that are damaged and stepped over, ascending; see
+    /// [`OnDamage::Quarantine`](crate::OnDamage::Quarantine). Damage that retention has removed since is left out.
+    #[must_use]
+    pub fn quarantined(&self) -> Vec<LogRange> {
+        self.inner.log.quarantined().collect()
     }
 
     /// Where the marks stand.

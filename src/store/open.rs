@@ -11,7 +11,7 @@ use crate::dispatch::Dispatcher;
 use crate::error::{Error, Result};
 use crate::layout::Layout;
 use crate::message::Checksum;
-use crate::offset::LogOffset;
+use crate::offset::{LogOffset, LogRange};
 use crate::recovery::{self, Before, Plan, RecoveryReport, Scope};
 use crate::segment::{Segment, SegmentList, Survey};
 use crate::store::derive::{Derivation, Found};
@@ -79,6 +79,7 @@ pub(super) fn open(root: &Path, options: &Options, bells: Bells) -> Result<Opene
         state: State::Open,
         end,
         first: segments.first(),
+        is_listed: !plan.quarantine.is_empty(),
     };
     match checksum {
         Checksum::Record => plan.ranges.open_at(end),
@@ -87,10 +88,11 @@ pub(super) fn open(root: &Path, options: &Options, bells: Bells) -> Result<Opene
     plan.ranges.save(&*disk, &layout.own())?;
     let mark = file.save(mark)?;
     let ours = plan.ranges.iter().collect();
-    let keeper = Keeper::new(Arc::clone(&disk), layout.clone(), file, mark, std::mem::take(&mut plan.ranges));
-    let keeper = Arc::new(keeper);
+    let parts = (std::mem::take(&mut plan.ranges), plan.quarantine.clone());
+    let keeper = Arc::new(Keeper::new(Arc::clone(&disk), layout.clone(), file, mark, parts));
     let late = Arc::new(OnceLock::new());
-    let setup = setup(options, bells, ours, failure_hook(&keeper, &late));
+    let quarantined = plan.quarantine.iter().collect();
+    let setup = setup(options, bells, (ours, quarantined), failure_hook(&keeper, &late));
     let start = Start { end, segment, queues: plan.queues.clone(), last_stored: plan.last_stored };
     let log = Arc::new(CommitLog::new(segments, setup, start));
     let shape = derivation.shape(writer, options);
@@ -126,8 +128,9 @@ fn look(disk: &Arc<dyn Disk>, layout: &Layout, options: &Options) -> Result<Look
     let derivation = Derivation::look(&**disk, layout, options, &before)?;
     let (progress, on_damage) = (options.on_recovery.as_ref(), options.on_damage);
     let derived_to = derivation.whole_to;
-    let plan =
-        recovery::plan(&Scope { segments: &segments, before: &before, on_damage, derived_to, progress })?;
+    let pointers = derivation.pointers(&**disk, layout);
+    let scope = Scope { segments: &segments, before: &before, on_damage, pointers, derived_to, progress };
+    let plan = recovery::plan(&scope)?;
     Ok(Looked { survey, given_up, before, segments, plan, derivation })
 }
 
@@ -158,6 +161,12 @@ fn change(
     // Not before what the mark says of them is durable.
     plan.report.removed_segments = finish_sweep(&**disk, segments.dir(), given_up)?;
     derivation.prepare(&**disk, layout, before, plan, options)?;
+    // Behind what says that nothing derived counts, if the list has changed: a cut in between leaves no entry of a
+    // listed record that is counted on. Before anything is cut or appended. Written again where it is the same, for a
+    // killed process may have left its name in the page cache alone.
+    if !plan.quarantine.is_empty() || !before.quarantine.is_empty() || before.quarantine_is_bad {
+        plan.quarantine.save(&**disk, &own)?;
+    }
     recovery::apply(plan, &**disk, layout, segments, (&mut file, old))?;
     Ok(file)
 }
@@ -178,7 +187,10 @@ fn terms_of(options: &Options) -> Terms {
     terms(options.policy.ack_when(), options.readers_see, options.max_message())
 }
 
-fn setup(options: &Options, bells: Bells, ours: Vec<(LogOffset, LogOffset)>, on_failure: OnFailure) -> Setup {
+/// The parts of the log that are ours, and those that are damaged.
+type LogParts = (Vec<(LogOffset, LogOffset)>, Vec<LogRange>);
+
+fn setup(options: &Options, bells: Bells, (ours, quarantined): LogParts, on_failure: OnFailure) -> Setup {
     Setup {
         clock: Arc::clone(&options.clock),
         flusher: bells.flusher,
@@ -188,6 +200,7 @@ fn setup(options: &Options, bells: Bells, ours: Vec<(LogOffset, LogOffset)>, on_
         terms: terms_of(options),
         verify_on_read: options.verify_on_read,
         ours,
+        quarantined,
         on_failure,
     }
 }

@@ -30,6 +30,7 @@ mod java_stores;
 mod keys;
 mod kinds;
 mod numbering;
+mod quarantine;
 mod queues;
 mod reopen;
 mod retention;

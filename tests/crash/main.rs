@@ -18,6 +18,7 @@ mod inspect;
 mod io_faults;
 mod judge;
 mod power_cut;
+mod quarantine;
 mod real_disks;
 mod recovery_cut;
 mod retention;

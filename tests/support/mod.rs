@@ -10,6 +10,7 @@ pub(crate) mod fault_case;
 pub(crate) mod image;
 pub(crate) mod nest;
 pub(crate) mod oracle;
+pub(crate) mod quarantined;
 #[cfg(feature = "cli")]
 pub(crate) mod torture;
 pub(crate) mod workload;

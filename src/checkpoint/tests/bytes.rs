@@ -97,10 +97,10 @@ fn a_first_save_torn_by_a_power_cut_is_no_damage_and_two_bad_slots_are() {
 #[test]
 fn a_slot_of_a_newer_version_is_refused_and_not_taken_for_damage() {
     let mut slot = encode_slot(&mark(9));
-    slot[7] = 3;
+    slot[7] = 4;
     reseal(&mut slot);
-    assert_eq!(decode_slot(&slot), Slot::Newer(3));
-    assert_eq!(choose(Slot::Whole(mark(1)), Slot::Newer(3)), Err(Fault::Newer(3)));
+    assert_eq!(decode_slot(&slot), Slot::Newer(4));
+    assert_eq!(choose(Slot::Whole(mark(1)), Slot::Newer(4)), Err(Fault::Newer(4)));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod bytes;
 mod files;
 mod java;
+mod quarantine;
 mod queues;
 
 use crate::checkpoint::queues::{IndexFileMark, IndexMark, QueueMark, Snapshot};
@@ -24,6 +25,7 @@ fn mark(generation: u64) -> Mark {
         state: State::Closed,
         end: LogOffset(0x0102_0304_0600),
         first: Some(LogOffset(0x4000_0000)),
+        is_listed: false,
     }
 }
 

@@ -2,7 +2,9 @@
 
 mod bytes;
 mod crashes;
+mod filling;
 mod opening;
+mod pointing;
 mod putting;
 mod reading;
 mod retiring;

@@ -5,7 +5,7 @@
 //! message that it took: the next pull is told that its offset is before the start.
 
 use crate::consume_queue::{ConsumeQueue, Entry};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::message::Record;
 use crate::offset::QueueOffset;
 use crate::store::reader::{Bounds, Filter, Led, Queue};
@@ -188,6 +188,10 @@ pub(super) fn scan(
         let bounds = queue.bounds()?;
         let from = match judge(wanted.from, bounds) {
             Ok(from) => from,
+            Err((Status::BeforeStart, next)) => {
+                return before_start(queue, wanted, bounds)
+                    .map(|()| nothing(Status::BeforeStart, next, bounds));
+            }
             Err((status, next)) => return Ok(nothing(status, next, bounds)),
         };
         let Some(files) = queue.files() else { return Ok(nothing(Status::Empty, from, bounds)) };
@@ -212,6 +216,14 @@ fn judge(
         Some(from) if from == max => Err((Status::AtEnd, from)),
         Some(from) if from > max => Err((Status::BeyondEnd, max)),
         Some(from) => Ok(from),
+    }
+}
+
+/// Messages before the first one that damage took, and not retention, are an error and no status.
+fn before_start(queue: &Queue, wanted: &Fetch, bounds: Bounds) -> Result<()> {
+    match wanted.from.map(|from| queue.before_start(bounds, from)).transpose()? {
+        Some(error) if error.is_quarantined() => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -274,12 +286,20 @@ impl Pull<'_> {
         self.files.segment_of(a) == self.files.segment_of(b)
     }
 
+    /// What is to be told of a position without a message, if damage took it.
+    fn hole_here(&self, entry: Option<Entry>) -> Result<Option<Error>> {
+        if entry.is_some() { Ok(None) } else { self.queue.hole(self.answer.bounds, self.answer.next) }
+    }
+
     /// Looks at one entry; `false` if it is too much for this batch, or the queue's front has passed it.
     fn step(
         &mut self,
         entry: Option<Entry>,
         look: &mut impl FnMut(&ConsumeQueue, QueueOffset, Entry) -> Result<Verdict>,
     ) -> Result<bool> {
+        if let Some(error) = self.hole_here(entry)? {
+            return Err(error);
+        }
         let answer = &mut self.answer;
         let verdict = match entry {
             None => Verdict::Gone,

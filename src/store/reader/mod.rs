@@ -6,6 +6,7 @@
 mod fetch;
 mod filter;
 mod find;
+mod hole;
 mod news;
 mod raw;
 mod records;
@@ -157,7 +158,9 @@ impl Queue {
     /// without a message, as in a queue that RocketMQ has filled with blanks, is passed over. Its first item is
     /// [`Error::OutOfRange`] if `from` is below [`Queue::min`] or beyond [`Queue::max`]. An iterator that retention has
     /// overtaken ends with the same error, in which `first` is where to begin anew: messages that are lost to a
-    /// consumer are never passed over in silence.
+    /// consumer are never passed over in silence. Those that the log's damage took
+    /// ([`OnDamage::Quarantine`](crate::OnDamage::Quarantine)) are one item, [`Error::QuarantinedMessages`], and the
+    /// iterator goes on behind them.
     #[must_use]
     pub fn read_from(&self, from: QueueOffset) -> Records {
         Records::new(self.clone(), from)
@@ -169,7 +172,8 @@ impl Queue {
     /// # Errors
     /// About the message at the offset asked for, never a later one: a batch ends before a message that cannot be
     /// read, and the next pull, which begins there, tells why. Asking one further goes around it. [`Error::Corrupt`]
-    /// if its record is damaged or its queue entry points elsewhere; [`Error::Io`]; [`Error::Failed`].
+    /// if its record is damaged or its queue entry points elsewhere; [`Error::QuarantinedMessages`] if damage of the
+    /// log took messages there: ask for its `next`; [`Error::Io`]; [`Error::Failed`].
     pub fn fetch(&self, wanted: &Fetch) -> Result<Batch> {
         fetch::fetch(self, wanted)
     }
@@ -189,16 +193,22 @@ impl Queue {
     /// The message at `at`.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] if it was removed, is not there yet, or no message has this offset; [`Error::Corrupt`],
-    /// [`Error::Io`], [`Error::Failed`].
+    /// [`Error::OutOfRange`] if it was removed, is not there yet, or no message has this offset;
+    /// [`Error::QuarantinedMessages`] if it was lost in the log's damage; [`Error::Corrupt`], [`Error::Io`],
+    /// [`Error::Failed`].
     pub fn record_at(&self, at: QueueOffset) -> Result<Record> {
         let bounds = self.bounds()?;
-        let files = self.files().filter(|_| bounds.min <= at && at < bounds.max);
-        let files = files.ok_or_else(|| bounds.out_of_range(at))?;
-        if let Some(entry) = files.entry(at)?
-            && let Led::Here(record) = self.record(files, at, entry)?
-        {
-            return Ok(record);
+        if at < bounds.min {
+            return Err(self.before_start(bounds, at)?);
+        }
+        let files = self.files().filter(|_| at < bounds.max).ok_or_else(|| bounds.out_of_range(at))?;
+        match files.entry(at)? {
+            Some(entry) => {
+                if let Led::Here(record) = self.record(files, at, entry)? {
+                    return Ok(record);
+                }
+            }
+            None => self.hole(bounds, at)?.map_or(Ok(()), Err)?,
         }
         // Retention may have moved the front meanwhile.
         Err(self.bounds()?.out_of_range(at))

@@ -54,7 +54,10 @@ impl Records {
         while self.at_hand.len() == 0 {
             let bounds = self.queue.bounds()?;
             let began = std::mem::replace(&mut self.began, true);
-            if self.at < bounds.min || (!began && self.at > bounds.max) {
+            if self.at < bounds.min {
+                return Err(self.queue.before_start(bounds, self.at)?);
+            }
+            if !began && self.at > bounds.max {
                 return Err(bounds.out_of_range(self.at));
             }
             let Some(files) = self.queue.files().filter(|_| self.at < bounds.max) else { return Ok(None) };
@@ -71,7 +74,11 @@ impl Records {
 
     fn read(&mut self) -> Result<Option<Record>> {
         while let Some((at, entry)) = self.entry()? {
-            let (Some(entry), Some(files)) = (entry, self.queue.files()) else { continue };
+            let Some(files) = self.queue.files() else { continue };
+            let Some(entry) = entry else {
+                self.queue.hole_at(at)?.map_or(Ok(()), Err)?;
+                continue;
+            };
             match self.queue.record(files, at, entry)? {
                 Led::Here(record) => return Ok(Some(record)),
                 Led::Gone => self.queue.passed_by_front(at)?.map_or(Ok(()), Err)?,
@@ -82,7 +89,8 @@ impl Records {
 }
 
 /// Ends at the queue's end, and goes on from there when called again after news. An error stays: every later call
-/// answers with the same one.
+/// answers with the same one. [`Error::QuarantinedMessages`] does not: the next call goes on behind the messages that
+/// are lost.
 impl Iterator for Records {
     type Item = Result<Record>;
 
@@ -92,6 +100,12 @@ impl Iterator for Records {
         }
         match self.read() {
             Ok(record) => record.map(Ok),
+            Err(error) if error.is_quarantined() => {
+                if let Error::QuarantinedMessages { next, .. } = &error {
+                    (self.at, self.at_hand) = (*next, Vec::new().into_iter());
+                }
+                Some(Err(error))
+            }
             Err(error) => {
                 self.ended = Some(error.clone());
                 Some(Err(error))

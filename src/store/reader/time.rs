@@ -58,7 +58,7 @@ fn probe(queue: &Queue, files: &ConsumeQueue, at: u64, max: u64) -> Result<Probe
 }
 
 /// The first entry behind a blank.
-fn next_message(files: &ConsumeQueue, at: u64, max: u64) -> Result<Option<(QueueOffset, Entry)>> {
+pub(super) fn next_message(files: &ConsumeQueue, at: u64, max: u64) -> Result<Option<(QueueOffset, Entry)>> {
     let mut at = at;
     while at < max {
         let left = usize::try_from(max.saturating_sub(at)).unwrap_or(usize::MAX);

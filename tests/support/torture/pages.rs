@@ -12,6 +12,7 @@ use super::super::derived::fresh;
 use super::super::dice::Dice;
 use super::super::expected::{Expected, ROOT, SEGMENT_BYTES, Taken, segment_path};
 use super::super::oracle::check_log;
+use super::super::quarantined;
 use super::super::workload::{clock, options};
 use super::{Bar, Job, Until};
 
@@ -19,7 +20,7 @@ pub(super) fn bars() -> Vec<Bar> {
     vec![
         Bar {
             names: &["C2"],
-            tries: "a bad record at every place: refused, or cut as RocketMQ would and kept",
+            tries: "a bad record at every place: refused, or cut as RocketMQ would, or listed and stepped over",
             until: Until::Jobs(40),
             job: bad_records,
         },
@@ -87,6 +88,21 @@ fn bad_records(job: &Job<'_>) {
                     }
                 });
             }
+        }
+        for bit in some_bits(taken, &mut dice).into_iter().step_by(6) {
+            let durable = taken.position.end() <= aged.marked;
+            job.case(&format!("bit {bit}, quarantined"), |_| {
+                let disk = aged.copy();
+                let hurt = flip(&disk, bit);
+                let mend = |disk: &SimDisk| {
+                    flip(disk, bit);
+                };
+                // Above the mark it may be cut as a tail, and is not there to be put back.
+                let mend = durable.then_some(&mend as &dyn Fn(&SimDisk));
+                let seen = quarantined::judge(&disk, &aged, &[hurt], mend)?;
+                job.met(if seen.parts.is_empty() { "cut as a tail" } else { "quarantined" }, 1);
+                Ok(())
+            });
         }
         if job.is_over() {
             return;

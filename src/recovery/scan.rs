@@ -1,0 +1,174 @@
+//! Walks the log up to the first bad place, and looks what stands behind one.
+
+use crate::checkpoint::{Quarantine, Ranges};
+use crate::clock::Timestamp;
+use crate::commit_log::{QueueOffsets, Step, Walk};
+use crate::error::{Damage, Result};
+use crate::message::{MIN_RECORD_BYTES, Verify};
+use crate::offset::{LogOffset, LogRange};
+use crate::recovery::plan::{Scope, verify_at};
+use crate::recovery::{OnProgress, RecoveryProgress};
+
+/// Java takes records up to three seconds before its checkpoint for flushed (spec 5.1).
+const JAVA_MARGIN_MS: i64 = 3000;
+const PROGRESS_BYTES: u64 = 64 << 20;
+
+/// What the scan has found so far.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// The first place at which no record stands, where one should.
+    pub(super) end: LogOffset,
+    pub(super) damage: Damage,
+    pub(super) own_end: Option<LogOffset>,
+    /// The log ends with a blank record whose next segment is not there: the record is no rubbish to be cut.
+    pub(super) at_blank: bool,
+    pub(super) records: u64,
+    pub(super) last_stored: Timestamp,
+    pub(super) queues: QueueOffsets,
+    /// The first record that Java's checkpoint does not cover.
+    pub(super) unflushed_from: Option<LogOffset>,
+    /// The listed parts, as far as they are damaged, that the scan came to.
+    pub(super) stepped_over: Quarantine,
+}
+
+/// Scans from `from` on, over what is listed as damaged.
+pub(super) fn scan(scope: &Scope<'_>, ranges: &Ranges, list: &Quarantine, from: LogOffset) -> Result<Found> {
+    let mut found = Found {
+        end: from,
+        damage: Damage::Unwritten,
+        own_end: None,
+        at_blank: false,
+        records: 0,
+        last_stored: Timestamp(0),
+        queues: QueueOffsets::default(),
+        unflushed_from: None,
+        stepped_over: Quarantine::default(),
+    };
+    scan_on(scope, ranges, list, &mut found)?;
+    Ok(found)
+}
+
+/// The same from where `found` ended, which is listed by now.
+pub(super) fn scan_on(
+    scope: &Scope<'_>,
+    ranges: &Ranges,
+    list: &Quarantine,
+    found: &mut Found,
+) -> Result<()> {
+    let java = scope.before.java_flushed.map_or(i64::MIN, |t| t.0.saturating_sub(JAVA_MARGIN_MS));
+    let last_end = scope.segments.last().map_or(found.end, |s| s.end());
+    (found.own_end, found.at_blank) = (None, false);
+    let mut walk = Walk::new(scope.segments, found.end);
+    let (mut blank_at, mut told) = (None, found.end);
+    loop {
+        match walk.step(|at| verify_at(ranges, at))? {
+            Step::Record(at, head) => {
+                found.records += 1;
+                found.end = at.plus(u64::from(head.len));
+                found.last_stored = found.last_stored.max(head.stored);
+                if head.stored.0 > java {
+                    found.unflushed_from = found.unflushed_from.or(Some(at));
+                }
+                if head.sys_flags.is_queued() {
+                    found.queues.raise(head.topic.as_bytes(), head.queue_id, head.queue_offset.next());
+                }
+                blank_at = None;
+                if found.end.since(told) >= PROGRESS_BYTES {
+                    told = found.end;
+                    tell(scope, RecoveryProgress { at: told, end: last_end, records: found.records });
+                }
+            }
+            Step::Blank(at) => blank_at = Some(at),
+            // The list is exhausted behind a blank record: the log ends where that stands (spec 9.5).
+            Step::NoSegment(at) => {
+                found.end = blank_at.unwrap_or(at);
+                found.at_blank = blank_at.is_some();
+                found.damage = match scope.segments.last() {
+                    Some(last) if last.base() > at => Damage::MissingSegment,
+                    _ => Damage::Unwritten,
+                };
+                break;
+            }
+            Step::Broken(at, damage, claims) => {
+                // Only where it is broken: somebody else may have cut the log below the part and written on.
+                if let Some(LogRange { to, .. }) = list.at(at) {
+                    let part = LogRange { from: at, to };
+                    found.stepped_over.add(part);
+                    hear_numbers(scope, part, &mut found.queues)?;
+                    walk.jump(to);
+                    (found.end, blank_at) = (to, None);
+                    continue;
+                }
+                found.end = at;
+                found.own_end = claims.map(|len| at.plus(u64::from(len)));
+                found.damage = damage;
+                break;
+            }
+        }
+    }
+    tell(scope, RecoveryProgress { at: found.end, end: last_end, records: found.records });
+    Ok(())
+}
+
+/// What broken records say of their queue offsets, as far as they can be read at all: hints, so that a number that a lost
+/// message had is not given again. One that leaps further than so many bytes can hold records is no number.
+fn hear_numbers(scope: &Scope<'_>, part: LogRange, queues: &mut QueueOffsets) -> Result<()> {
+    let most = part.to.since(part.from) / u64::from(MIN_RECORD_BYTES) + 1;
+    let mut walk = Walk::new(scope.segments, part.from);
+    while walk.place() < part.to {
+        match walk.step(|_| Verify::Structure)? {
+            Step::Record(_, head) if head.sys_flags.is_queued() => {
+                let (topic, next) = (head.topic.as_bytes(), head.queue_offset.next());
+                if next.0.saturating_sub(queues.next(topic, head.queue_id).0) <= most {
+                    queues.raise(topic, head.queue_id, next);
+                }
+            }
+            Step::Record(..) | Step::Blank(_) => {}
+            Step::Broken(..) | Step::NoSegment(_) => break,
+        }
+    }
+    Ok(())
+}
+
+fn tell(scope: &Scope<'_>, progress: RecoveryProgress) {
+    if let Some(OnProgress(told)) = scope.progress {
+        told(progress);
+    }
+}
+
+/// The end of the last valid record behind the bad place, reached from where a record must begin if anything is
+/// true: the broken record's own end, and segment bases. A body may hold a whole forged record: nothing else counts.
+pub(super) fn valid_behind(
+    scope: &Scope<'_>,
+    ranges: &Ranges,
+    list: &Quarantine,
+    found: &Found,
+) -> Result<Option<LogOffset>> {
+    let mut last = None;
+    let mut follow = |start: LogOffset| -> Result<()> {
+        let mut walk = Walk::new(scope.segments, start);
+        loop {
+            match walk.step(|at| verify_at(ranges, at))? {
+                Step::Record(at, head) => last = last.max(Some(at.plus(u64::from(head.len)))),
+                Step::Broken(at, _, claims) => {
+                    let listed_to = list.at(at).map(|part| part.to);
+                    match listed_to.or(claims.map(|len| at.plus(u64::from(len)))) {
+                        Some(next) => walk.jump(next),
+                        None => return Ok(()),
+                    }
+                }
+                // The next segment's base is among the starts itself.
+                Step::Blank(_) | Step::NoSegment(_) => return Ok(()),
+            }
+        }
+    };
+    if let Some(own_end) = found.own_end {
+        follow(own_end)?;
+    }
+    for segment in scope.segments.all() {
+        if segment.base() > found.end {
+            follow(segment.base())?;
+        }
+    }
+    Ok(last)
+}
