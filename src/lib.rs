@@ -10,6 +10,7 @@ pub mod disk;
 mod dispatch;
 mod error;
 pub mod flush;
+mod histogram;
 mod key_index;
 mod layout;
 pub mod message;
@@ -19,16 +20,18 @@ mod retention;
 mod segment;
 mod store;
 mod sync;
+mod trace;
 mod worker;
 
 pub use commit_log::{Raw, Scan};
 pub use dispatch::DelayLevels;
 pub use error::{Corruption, Damage, Error, Level, Result};
+pub use histogram::Histogram;
 pub use message::{Message, Record};
 pub use offset::{LogOffset, Position, QueueOffset};
 pub use recovery::{Cut, MovedBack, OnDamage, RecoveryProgress, RecoveryReport};
 pub use retention::{Retention, Why};
 pub use store::{
-    Ack, Batch, Bound, Fetch, Filter, Find, Marks, News, Options, Queue, RawBatch, Records, Status, Store,
-    Stored, Swept,
+    Ack, Batch, Bound, Damaged, Failed, Fetch, Filter, Find, Flushed, FoundBy, Listener, Marks, News,
+    Options, Queue, RawBatch, Records, Rolled, Stats, Status, Store, Stored, Swept, Writable,
 };

@@ -229,6 +229,11 @@ impl KeyIndex {
     }
 
     /// The bytes of entries that are in memory because they were not written out.
+    /// How many index files there are; each stays open.
+    pub(crate) fn open_files(&self) -> usize {
+        self.files.read().len()
+    }
+
     pub(crate) fn pending_bytes(&self) -> u64 {
         self.pending.load(Ordering::Relaxed).saturating_mul(ENTRY_LEN as u64)
     }

@@ -13,6 +13,8 @@ use crate::key_index;
 use crate::message::Checksum;
 use crate::recovery::{OnDamage, OnProgress, RecoveryProgress};
 use crate::retention::Retention;
+use crate::store::herald::Listeners;
+use crate::store::listener::Listener;
 
 /// The least and the most that a segment may measure, in bytes: RocketMQ's positions in a file are 31-bit numbers.
 const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 64 * 1024..=(1 << 31) - 1;
@@ -41,6 +43,7 @@ pub struct Options {
     pub(super) checksum: Option<Checksum>,
     pub(super) on_damage: OnDamage,
     pub(super) on_recovery: Option<OnProgress>,
+    pub(super) listeners: Listeners,
     pub(super) max_message_bytes: Option<u32>,
     pub(super) store_host: SocketAddr,
     pub(super) verify_on_read: bool,
@@ -65,6 +68,7 @@ impl Default for Options {
             checksum: None,
             on_damage: OnDamage::default(),
             on_recovery: None,
+            listeners: Listeners::default(),
             max_message_bytes: None,
             store_host: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 10_911),
             verify_on_read: true,
@@ -121,6 +125,14 @@ impl Options {
     #[must_use]
     pub fn on_recovery(self, told: impl Fn(RecoveryProgress) + Send + Sync + 'static) -> Options {
         Options { on_recovery: Some(OnProgress(Arc::new(told))), ..self }
+    }
+
+    /// Is told what happens to the store from its opening to its end: see [`Listener`]. May be called more than once:
+    /// all of them are told, in this order. Default: nobody, and no thread for it.
+    #[must_use]
+    pub fn listener(mut self, listener: impl Listener + 'static) -> Options {
+        self.listeners.0.push(Arc::new(listener));
+        self
     }
 
     /// The longest body, in bytes; a record may take 64 KiB more (RocketMQ's `maxMessageSize`, spec 2.8). A record

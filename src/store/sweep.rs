@@ -24,9 +24,11 @@ use crate::offset::LogOffset;
 use crate::retention::{Old, Retention, Scene, Verdict, Why};
 use crate::segment::{Held, Segment};
 use crate::store::guard::Guard;
+use crate::store::herald::Herald;
 use crate::store::keeper::Keeper;
 use crate::store::recorder::Recorder;
 use crate::sync::{Mutex, MutexGuard};
+use crate::trace;
 use crate::worker::{Bell, Next};
 
 /// How long after a failed sweep the next one is tried.
@@ -62,6 +64,7 @@ pub(crate) struct Sweeper {
     keeper: Arc<Keeper>,
     recorder: Arc<Recorder>,
     clock: Arc<dyn Clock>,
+    herald: Arc<Herald>,
     pub(super) guard: Arc<Guard>,
     rules: Mutex<Retention>,
     /// One sweep at a time.
@@ -103,6 +106,7 @@ pub(crate) struct Parts {
     pub(crate) keeper: Arc<Keeper>,
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) herald: Arc<Herald>,
     pub(crate) bell: Arc<Bell>,
     pub(crate) segment_maker: Arc<Bell>,
 }
@@ -110,7 +114,7 @@ pub(crate) struct Parts {
 impl Sweeper {
     /// A sweeper of an opened store; from now on no segment is made above the guard's limit.
     pub(crate) fn new(parts: Parts, rules: Retention) -> Arc<Sweeper> {
-        let Parts { disk, log, keeper, recorder, clock, bell, segment_maker } = parts;
+        let Parts { disk, log, keeper, recorder, clock, herald, bell, segment_maker } = parts;
         let dir = log.segments().dir().to_path_buf();
         let guard = Arc::new(Guard::new(Arc::clone(&disk), dir, rules.refuse_above));
         // What cannot be asked now is asked again by the first sweep, which reports it.
@@ -130,6 +134,7 @@ impl Sweeper {
             keeper,
             recorder,
             clock,
+            herald,
             guard,
             rules,
             turn,
@@ -224,6 +229,7 @@ impl Sweeper {
     /// [`Error::Io`] and others: what was done stands, the rest is tried again by the next sweep.
     pub(crate) fn sweep(&self, asked: Option<LogOffset>) -> Result<Swept> {
         self.refuse_ended()?;
+        let _span = trace::sweep(self.log.first());
         let rules = if asked.is_some() { Retention::keep_all() } else { self.rules() };
         let (goal, judged) = self.judge(&rules, asked);
         if let Some(goal) = goal {
@@ -362,6 +368,7 @@ impl Sweeper {
         let followed = self.follow(turn, &mut swept);
         swept.first = self.log.first();
         swept.pinned_bytes = turn.pinned_bytes();
+        self.herald.swept(&swept);
         removed.and(followed).map(|()| swept)
     }
 

@@ -94,7 +94,7 @@ impl Iterator for Records {
             Ok(record) => record.map(Ok),
             Err(error) => {
                 self.ended = Some(error.clone());
-                Some(Err(error))
+                Some(self.queue.log().told(Err(error)))
             }
         }
     }
