@@ -16,7 +16,7 @@ use crate::error::{Corruption, Error};
 use crate::offset::LogOffset;
 use crate::recovery::RecoveryReport;
 use crate::store::listener::{Damaged, Failed, Flushed, FoundBy, Listener, Rolled};
-use crate::store::sweep::Swept;
+use crate::store::swept::Swept;
 use crate::sync::Mutex;
 use crate::trace;
 use crate::worker::{Bell, Next};

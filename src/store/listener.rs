@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::error::{Corruption, Error};
 use crate::offset::LogOffset;
 use crate::recovery::RecoveryReport;
-use crate::store::sweep::Swept;
+use crate::store::swept::Swept;
 
 /// Is told what happens to a store; set by [`Options::listener`](crate::Options::listener). Every method does nothing
 /// unless it is written.

@@ -9,6 +9,8 @@ mod guard;
 mod herald;
 mod keeper;
 mod listener;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod open;
 mod options;
 mod reader;
@@ -16,6 +18,7 @@ mod recorder;
 mod retain;
 mod stats;
 mod sweep;
+mod swept;
 mod workers;
 
 use std::fmt;
@@ -49,7 +52,7 @@ pub use reader::{Batch, Bound, Fetch, Filter, Find, News, Queue, RawBatch, Recor
 use recorder::Recorder;
 pub use stats::{Stats, Writable};
 use sweep::Sweeper;
-pub use sweep::Swept;
+pub use swept::Swept;
 use workers::{Boxes, Staff};
 
 /// A message store in one folder. Cheap to clone, shared between threads; the last clone that goes closes it.
@@ -70,6 +73,8 @@ struct Inner {
     recorder: Arc<Recorder>,
     sweeper: Arc<Sweeper>,
     herald: Arc<Herald>,
+    #[cfg(feature = "metrics")]
+    metrics: metrics::Metrics,
     sources: Sources,
     report: RecoveryReport,
     rules: EncodeRules,
@@ -167,6 +172,8 @@ impl Store {
             recorder,
             sweeper,
             herald,
+            #[cfg(feature = "metrics")]
+            metrics: options.metrics,
             sources,
             report,
             rules,

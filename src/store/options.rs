@@ -15,6 +15,8 @@ use crate::recovery::{OnDamage, OnProgress, RecoveryProgress};
 use crate::retention::Retention;
 use crate::store::herald::Listeners;
 use crate::store::listener::Listener;
+#[cfg(feature = "metrics")]
+use crate::store::metrics::Metrics;
 
 /// The least and the most that a segment may measure, in bytes: RocketMQ's positions in a file are 31-bit numbers.
 const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 64 * 1024..=(1 << 31) - 1;
@@ -44,6 +46,8 @@ pub struct Options {
     pub(super) on_damage: OnDamage,
     pub(super) on_recovery: Option<OnProgress>,
     pub(super) listeners: Listeners,
+    #[cfg(feature = "metrics")]
+    pub(super) metrics: Metrics,
     pub(super) max_message_bytes: Option<u32>,
     pub(super) store_host: SocketAddr,
     pub(super) verify_on_read: bool,
@@ -69,6 +73,8 @@ impl Default for Options {
             on_damage: OnDamage::default(),
             on_recovery: None,
             listeners: Listeners::default(),
+            #[cfg(feature = "metrics")]
+            metrics: Metrics::default(),
             max_message_bytes: None,
             store_host: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 10_911),
             verify_on_read: true,
@@ -133,6 +139,22 @@ impl Options {
     pub fn listener(mut self, listener: impl Listener + 'static) -> Options {
         self.listeners.0.push(Arc::new(listener));
         self
+    }
+
+    /// Publishes what the store does through the facade `metrics`, each metric with these labels, such as RocketMQ's
+    /// `cluster`, `node_type` and `node_id`. The store gets the thread of a [`Listener`]; what the facade's recorder does
+    /// happens there, or in the thread that calls [`Store::publish_metrics`](crate::Store::publish_metrics), which lists
+    /// the names. Default: nothing is counted for the facade.
+    #[cfg(feature = "metrics")]
+    #[must_use]
+    pub fn metrics<K, V>(self, labels: impl IntoIterator<Item = (K, V)>) -> Options
+    where
+        K: Into<::metrics::SharedString>,
+        V: Into<::metrics::SharedString>,
+    {
+        let labels = labels.into_iter().map(|(name, value)| ::metrics::Label::new(name, value));
+        let metrics = Metrics::new(labels.collect());
+        Options { metrics: metrics.clone(), ..self }.listener(metrics)
     }
 
     /// The longest body, in bytes; a record may take 64 KiB more (RocketMQ's `maxMessageSize`, spec 2.8). A record

@@ -21,12 +21,13 @@ use crate::error::{Error, Result};
 use crate::flush::Flush;
 use crate::message::Verify;
 use crate::offset::LogOffset;
-use crate::retention::{Old, Retention, Scene, Verdict, Why};
+use crate::retention::{Old, Retention, Scene, Verdict};
 use crate::segment::{Held, Segment};
 use crate::store::guard::Guard;
 use crate::store::herald::Herald;
 use crate::store::keeper::Keeper;
 use crate::store::recorder::Recorder;
+use crate::store::swept::Swept;
 use crate::sync::{Mutex, MutexGuard};
 use crate::trace;
 use crate::worker::{Bell, Next};
@@ -36,25 +37,6 @@ const RETRY_AFTER: Duration = Duration::from_secs(10);
 
 /// After a sweep that made no room an append does not run the next one before so much time has passed.
 const LEAST_PAUSE: Duration = Duration::from_millis(100);
-
-/// What a sweep did; see [`Store::sweep`](crate::Store::sweep).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Swept {
-    /// The first byte of the log that is still there.
-    pub first: LogOffset,
-    /// How many segments' files were removed.
-    pub segments: u64,
-    /// What they measured, in bytes.
-    pub bytes: u64,
-    /// Bytes of queue and index files that were removed because they led to nothing any more.
-    pub derived_bytes: u64,
-    /// Bytes of all segments removed so far, by this sweep and earlier ones, that readers still hold: the disk gets
-    /// them back when the last one lets go.
-    pub pinned_bytes: u64,
-    /// Why the newest of the segments went; `None` if nothing was to go.
-    pub why: Option<Why>,
-}
 
 /// See the file's text.
 #[derive(Debug)]
