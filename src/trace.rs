@@ -1,8 +1,8 @@
 //! What a subscriber of `tracing` sees (feature `tracing`): spans for what may take long, events for damage.
 //!
 //! Without the feature every call here is empty and every span has no size. With it, a subscriber that panics is not
-//! heard and hurts nobody (promises E4): none of its code runs outside of [`heard`]. A span of a roll is entered under
-//! the append lock, so a subscriber must not use the store that it watches.
+//! heard and hurts nobody (promises E4): none of its code runs outside of [`heard`]. Some of it runs under the
+//! store's locks (a roll's, a failure's), so a subscriber must not use the store that it watches.
 
 use std::path::Path;
 
