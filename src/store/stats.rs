@@ -39,7 +39,7 @@ pub struct Stats {
     pub topics: u64,
     /// Queues that are known, also those without a message.
     pub queues: u64,
-    /// Files that are open: of segments, queues and the key index.
+    /// Files that are open: of segments but the one made ahead, of queues and of the key index.
     pub open_files: u64,
     /// Bytes of queue and index entries that are in memory alone.
     pub unwritten_entry_bytes: u64,

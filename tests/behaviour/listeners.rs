@@ -221,7 +221,7 @@ fn rotten(world: &World) -> QueueOffset {
     let store = world.sync();
     let places: Vec<_> = (0..3).map(|n| store.append_and_wait(&numbered(n)).unwrap().position).collect();
     store.close().unwrap();
-    // The last byte of a record belongs to its properties, covered by the record's checksum alone.
+    // Near a record's end stands the name of its checksum's property.
     let byte = places[1].end().0 - 20;
     world.disk.flip("/store/commitlog/00000000000000000000", byte * 8).unwrap();
     QueueOffset(1)
@@ -254,7 +254,7 @@ fn damage_that_a_reader_meets_is_told_once_for_each_place() {
     }
     assert_eq!(ear.take(), [format!("damaged at {}", places[1].offset)]);
     let told = ear.damaged.lock().pop().unwrap();
-    assert_eq!((told.corruption.what, told.found_by), (Damage::BadRecordChecksum, FoundBy::Reading));
+    assert_eq!((told.corruption.what, told.found_by), (Damage::NoRecordChecksum, FoundBy::Reading));
     assert_eq!(store.stats().damaged_places, 1);
     // A question that makes no sense is no damage.
     assert!(store.record_at(LogOffset(5)).is_err());
