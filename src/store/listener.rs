@@ -16,9 +16,9 @@ use crate::store::swept::Swept;
 /// opening, by the thread that opens it. Events are told about a millisecond late at most, unless an earlier call
 /// takes longer.
 ///
-/// **It must not block**, or not for long: nobody waits for it but the next events and the closing. When
-/// [64](crate::Stats::unheard_events) events wait, flushes are told together; when 1,024 wait, further ones are dropped
-/// and counted.
+/// **It must not block**, or not for long: nobody waits for it but the next events and the closing. When 64 events
+/// wait, flushes are told together; when 1,024 wait, further ones are dropped and counted
+/// ([`Stats::unheard_events`](crate::Stats::unheard_events)).
 ///
 /// **A panic** in it is caught, counted ([`Stats::listener_panics`](crate::Stats::listener_panics)) and hurts neither
 /// the store nor later events. It may use the store, and even close it. A listener that holds a clone of its own store
