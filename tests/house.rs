@@ -31,7 +31,7 @@ const MOST_FUNCTION_LINES: usize = 70;
 
 /// The rooms by floor. On the ground, floor 0, each may import those named before it; above, any from floors below.
 const FLOORS: [&[&str]; 6] = [
-    &["disk", "offset", "clock", "sync", "error", "layout", "worker"],
+    &["disk", "offset", "clock", "sync", "error", "layout", "worker", "histogram", "trace"],
     &["segment", "message", "flush"],
     &["commit_log", "consume_queue", "key_index", "checkpoint"],
     &["dispatch", "replica", "groups"],

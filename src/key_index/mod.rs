@@ -229,6 +229,14 @@ impl KeyIndex {
     }
 
     /// The bytes of entries that are in memory because they were not written out.
+    /// How many index files are open: a live one is, and whichever is being worked at.
+    pub(crate) fn open_files(&self) -> usize {
+        let files = self.files.read();
+        // Who asks must not wait for the disk.
+        let is_open = |file: &&Arc<IndexFile>| file.state.try_read().is_none_or(|state| state.file.is_some());
+        files.iter().filter(is_open).count()
+    }
+
     pub(crate) fn pending_bytes(&self) -> u64 {
         self.pending.load(Ordering::Relaxed).saturating_mul(ENTRY_LEN as u64)
     }

@@ -60,6 +60,11 @@ impl Segment {
         Segment { base, len, path, disk, access, file, oldest, newest, zeroed, zeroed_seen }
     }
 
+    /// Whether its file is open.
+    fn is_open(&self) -> bool {
+        self.file.get().is_some()
+    }
+
     pub(crate) fn base(&self) -> LogOffset {
         self.base
     }
