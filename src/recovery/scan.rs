@@ -114,7 +114,11 @@ pub(super) fn scan_on(
                 if let Some(LogRange { to, .. }) = list.at(at) {
                     let part = LogRange { from: at, to };
                     found.stepped_over.add(part);
-                    hear_numbers(scope, part, &mut found.queues)?;
+                    // Below this place the counts know better than a broken record.
+                    let counted_to = scope.before.snapshot.as_ref().map(|snapshot| snapshot.derived_to);
+                    if counted_to.is_none_or(|counted_to| at >= counted_to) {
+                        hear_numbers(scope, part, &mut found.queues)?;
+                    }
                     walk.jump(to);
                     (found.end, blank_at) = (to, None);
                     continue;
