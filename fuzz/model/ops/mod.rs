@@ -16,8 +16,12 @@ use sawlog::flush::{AsyncFlush, SyncFlush};
 use sawlog::message::Checksum;
 use sawlog::{Ack, Error, Level, LogOffset, Message, Options, Record, Store, Stored};
 
+use super::input::Input;
+
 /// More operations than this teach nothing new.
-const MOST_OPERATIONS: usize = 300;
+const MOST_OPERATIONS: usize = 100;
+/// The whole log is read again after so many operations, and at every opening; else what has come since.
+const WHOLE_LOOK: u64 = 16;
 const SEGMENT_BYTES: u64 = 64 * 1024;
 const TOPICS: [&str; 3] = ["a", "b", "topic"];
 const QUEUES: [u32; 4] = [0, 1, 1023, 1024];
@@ -42,21 +46,6 @@ pub fn run(input: &[u8]) {
     world.disk.clear_faults();
     let end = input.byte();
     world.end_and_open(end, &mut input);
-}
-
-struct Input<'a>(&'a [u8]);
-
-impl Input<'_> {
-    fn next(&mut self) -> Option<u8> {
-        let (first, rest) = self.0.split_first()?;
-        self.0 = rest;
-        Some(*first)
-    }
-
-    /// The next byte, or 0 where there is none.
-    fn byte(&mut self) -> u8 {
-        self.next().unwrap_or(0)
-    }
 }
 
 /// One message that an append took.
