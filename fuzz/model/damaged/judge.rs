@@ -78,7 +78,8 @@ fn open_once(disk: &SimDisk, how: u8, on_damage: OnDamage, hours: i64) -> sawlog
 
 /// A refusal says why in its type, and has changed nothing.
 fn open(disk: &SimDisk, how: u8) -> Option<Store> {
-    let lock = disk.read_file("/store/lock").is_ok();
+    // Who takes the lock writes a word into its file, unless it stands there.
+    let lock = disk.read_file("/store/lock").is_ok_and(|word| word == b"lock");
     let was = disk.fingerprint();
     for on_damage in [OnDamage::Refuse, OnDamage::FirstBroken] {
         let error = match open_once(disk, how, on_damage, 24) {
