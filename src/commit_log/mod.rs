@@ -9,8 +9,8 @@ mod queue_offsets;
 mod read;
 mod walk;
 
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::time::Duration;
