@@ -171,5 +171,6 @@ fn forget(disk: &SimDisk) {
 fn shown(sound: &Sound) -> usize {
     let store = Store::open(ROOT, options(&sound.disk.kill(), 1)).expect("a sound store");
     let first = store.marks().first;
-    store.scan(first).map(|record| record.expect("a sound log")).count()
+    let records: Vec<_> = store.scan(first).map(|record| record.expect("a sound log")).collect();
+    records.len()
 }
