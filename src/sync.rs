@@ -1,7 +1,14 @@
-//! Locks and the event that wakes a whole batch of threads with one system call.
+//! Locks, atomics, mailboxes, and the event that wakes a whole batch of threads with one system call.
+//!
+//! Rooms whose schedules are modelled take atomics and mailboxes from here too: `schedules/` compiles the same files
+//! over loom's.
 
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+
+pub(crate) use crossbeam_channel as mailbox;
+pub(crate) use std::sync::atomic;
+
+use atomic::{AtomicU32, Ordering};
 
 pub(crate) use parking_lot::{Mutex, MutexGuard, RwLock};
 

@@ -10,8 +10,8 @@ mod read;
 mod told;
 mod walk;
 
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::time::Duration;

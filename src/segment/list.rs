@@ -1,9 +1,9 @@
 //! All segments of the log: find, roll, sync, cut, drop the front.
 
+use crate::sync::atomic::{AtomicBool, Ordering};
 use std::collections::VecDeque;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::disk::{Access, Disk, Reserve};

@@ -5,9 +5,9 @@
 mod list;
 mod prepare;
 
+use crate::sync::atomic::{AtomicU64, Ordering};
 use std::any::Any;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;

@@ -24,6 +24,7 @@ mod changing_threads;
 mod closing;
 mod failures;
 mod flush_policy;
+mod found;
 mod fuzzed;
 mod inspect;
 mod java_stores;
