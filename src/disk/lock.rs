@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
-use super::Lock;
+use super::{Lock, transfer};
 
 /// What stands in the file (spec 5.3). Nobody reads it.
 pub(super) const CONTENT: &[u8] = b"lock";
@@ -61,7 +61,7 @@ impl HeldLock {
             other => other?,
         }
         if found.len() == 0 {
-            file.write_all_at(CONTENT, 0)?;
+            transfer::drain(CONTENT, 0, |rest, at| file.write_at(rest, at))?;
         }
         held.insert(identity, vec![file]);
         Ok(HeldLock { identity })

@@ -25,7 +25,7 @@ use bytes::Bytes;
 use memmap2::{Advice, MmapOptions, MmapRaw, UncheckedAdvice};
 
 use super::os::OsFile;
-use super::{Access, BootId, Description, Disk, DiskFile, Entry, Lock, OsDisk, Reserve, Space};
+use super::{Access, BootId, Description, Disk, DiskFile, Entry, Lock, OsDisk, Reserve, Space, transfer};
 
 /// Mapped files over [`OsDisk`]: the same names, locks and positioned calls, and each file mapped whole at its first
 /// `store_mapped`, `make_ready` or `view`. Files that are used by position alone cost no mapping.
@@ -180,7 +180,10 @@ impl DiskFile for MappedFile {
     fn sync_range(&self, offset: u64, len: u64) -> io::Result<()> {
         let end = offset.saturating_add(len).min(self.len());
         match self.map.get() {
-            Some(map) if offset < end => map.flush_range(in_memory(offset)?, in_memory(end - offset)?),
+            Some(map) if offset < end => {
+                let (at, len) = (in_memory(offset)?, in_memory(end - offset)?);
+                transfer::uninterrupted(|| map.flush_range(at, len))
+            }
             _ => self.file.sync(),
         }
     }
