@@ -226,10 +226,19 @@ fn seldom(job: &Job<'_>) {
     }
     let mut dice = Dice::new(job.shared_seed());
     let mut disk = SimDisk::recording();
-    let (mut log, mut range) = act(operation, &disk, &mut dice);
+    let is_before_all = matches!(operation, Seldom::TailCut);
+    let (mut log, mut range) = if is_before_all {
+        // Killed: of a store that was closed a torn record would be damage, and refused.
+        let (store, log, _) = started(&disk, &mut dice);
+        let killed = disk.kill();
+        drop(store);
+        disk = killed;
+        (log, 0..0)
+    } else {
+        act(operation, &disk, &mut dice)
+    };
     log.read_bytes(&disk, log.end());
-    let mut is_before_all = false;
-    if let Seldom::TailCut = operation {
+    if is_before_all {
         // A torn record at the end, then the recovery that cuts it.
         let last = log.taken.pop().unwrap().position;
         let in_segment = last.offset.0 % SEGMENT_BYTES;
@@ -242,7 +251,6 @@ fn seldom(job: &Job<'_>) {
         drop(opened.unwrap());
         log.bytes.truncate(log.end().0 as usize);
         range = 0..disk.recorded();
-        is_before_all = true;
     }
     let mut replay = disk.replay();
     for at in range.start..=range.end {
