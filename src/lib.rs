@@ -34,6 +34,6 @@ pub use offset::{LogOffset, LogRange, Position, QueueOffset};
 pub use recovery::{Cut, MovedBack, OnDamage, Quarantined, RecoveryProgress, RecoveryReport};
 pub use retention::{Retention, Why};
 pub use store::{
-    Ack, Batch, Damaged, Failed, Fetch, Filter, Find, Flushed, FoundBy, Listener, Marks, News,
-    Options, Queue, RawBatch, Records, Rolled, Stats, Status, Store, Stored, Swept, Writable,
+    Ack, Batch, Damaged, Failed, Fetch, Filter, Find, Flushed, FoundBy, Listener, Marks, News, Options,
+    Queue, RawBatch, Records, Rolled, Stats, Status, Store, Stored, Swept, Writable,
 };

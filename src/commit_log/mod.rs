@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::flush::{Flush, Progress, Watermark};
 use crate::offset::{LogOffset, LogRange, QueueOffset};
 use crate::segment::{Segment, SegmentList};
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{Mutex, MutexGuard, tell_all};
 use crate::trace;
 use crate::worker::Bell;
 
@@ -248,7 +248,7 @@ impl CommitLog {
     pub(crate) fn wake_up(&self) {
         if self.is_due.load(Ordering::Relaxed) && self.is_due.swap(false, Ordering::SeqCst) {
             let wakers = std::mem::take(&mut *self.due.lock());
-            wakers.into_iter().for_each(Waker::wake);
+            tell_all(wakers);
         }
     }
 
