@@ -6,7 +6,7 @@
 //! promise ends it with the trace. A thread that would wait for ever is a deadlock, and loom says so.
 #![allow(dead_code, unused_imports, unreachable_pub, reason = "the models need a part of each file")]
 
-#[path = "../../src/clock.rs"]
+#[path = "../../src/clock/mod.rs"]
 mod clock;
 #[path = "../../src/commit_log/mod.rs"]
 mod commit_log;
@@ -16,6 +16,8 @@ mod disk;
 mod error;
 #[path = "../../src/flush/mod.rs"]
 mod flush;
+#[path = "../../src/histogram.rs"]
+mod histogram;
 #[path = "../../src/layout.rs"]
 mod layout;
 #[path = "../../src/message/mod.rs"]
@@ -26,6 +28,8 @@ mod offset;
 #[path = "../../src/segment/mod.rs"]
 mod segment;
 mod sync;
+#[path = "../../src/trace.rs"]
+mod trace;
 #[path = "../../src/worker.rs"]
 mod worker;
 

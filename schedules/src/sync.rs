@@ -5,6 +5,11 @@ use std::time::Duration;
 
 pub(crate) use guards::{Mutex, MutexGuard, RwLock};
 
+/// Wakes them all; no waker of a model panics.
+pub(crate) fn tell_all(wakers: Vec<std::task::Waker>) {
+    wakers.into_iter().for_each(std::task::Waker::wake);
+}
+
 /// Happens once; all who wait for it go on.
 #[derive(Debug, Default)]
 pub(crate) struct Event {

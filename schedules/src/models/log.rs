@@ -54,7 +54,9 @@ fn world_on(disk: SimDisk, way: Way, end: LogOffset) -> World {
         terms: Terms { way, window_bytes: 1 << 20, readers_see },
         verify_on_read: true,
         ours: Vec::new(),
+        quarantined: Vec::new(),
         on_failure: Box::new(|_| Vec::new()),
+        watch: None,
     };
     let (queues, last_stored) = (QueueOffsets::default(), Timestamp(0));
     let start = Start { end, segment, queues, last_stored };
