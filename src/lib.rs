@@ -10,6 +10,7 @@ pub mod disk;
 mod dispatch;
 mod error;
 pub mod flush;
+mod histogram;
 pub mod inspect;
 mod key_index;
 mod layout;
@@ -20,17 +21,19 @@ mod retention;
 mod segment;
 mod store;
 mod sync;
+mod trace;
 mod worker;
 
 pub use commit_log::{Raw, Scan};
 pub use consume_queue::Bound;
 pub use dispatch::DelayLevels;
 pub use error::{Corruption, Damage, Error, Level, Result};
+pub use histogram::Histogram;
 pub use message::{Message, Record};
 pub use offset::{LogOffset, LogRange, Position, QueueOffset};
 pub use recovery::{Cut, MovedBack, OnDamage, Quarantined, RecoveryProgress, RecoveryReport};
 pub use retention::{Retention, Why};
 pub use store::{
-    Ack, Batch, Fetch, Filter, Find, Marks, News, Options, Queue, RawBatch, Records, Status, Store, Stored,
-    Swept,
+    Ack, Batch, Damaged, Failed, Fetch, Filter, Find, Flushed, FoundBy, Listener, Marks, News, Options,
+    Queue, RawBatch, Records, Rolled, Stats, Status, Store, Stored, Swept, Writable,
 };

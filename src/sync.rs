@@ -1,9 +1,32 @@
-//! Locks and the event that wakes a whole batch of threads with one system call.
+//! Locks, atomics, mailboxes, and the event that wakes a whole batch of threads with one system call.
+//!
+//! Rooms whose schedules are modelled take atomics and mailboxes from here too: `schedules/` compiles the same files
+//! over loom's.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::task::Waker;
 use std::time::Duration;
 
+pub(crate) use crossbeam_channel as mailbox;
+pub(crate) use std::sync::atomic;
+
+use atomic::{AtomicU32, Ordering};
+
 pub(crate) use parking_lot::{Mutex, MutexGuard, RwLock};
+
+/// Wakes them all, also where one of them panics: it is an executor's code, and the tasks behind it are somebody else's.
+/// The first panic goes on when everybody has been told.
+pub(crate) fn tell_all(wakers: Vec<Waker>) {
+    let mut broken = None;
+    for waker in wakers {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+            broken.get_or_insert(panic);
+        }
+    }
+    if let Some(panic) = broken {
+        resume_unwind(panic);
+    }
+}
 
 /// Happens once; all who wait for it go on.
 ///

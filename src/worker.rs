@@ -3,14 +3,14 @@
 //! The thread around a step is a few lines; without threads the same steps are called by hand, in an order that a
 //! test chooses, so that a failure replays exactly (house law 6).
 
+use crate::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{JoinHandle, ThreadId};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crate::sync::mailbox::{Receiver, Sender, TrySendError, bounded};
 
 use crate::error::Error;
 use crate::sync::Mutex;
@@ -53,6 +53,12 @@ impl Bell {
         if self.state.load(Ordering::SeqCst) == IDLE {
             self.ring();
         }
+    }
+
+    /// The worker stops after the step it is in.
+    pub(crate) fn tell_to_stop(&self) {
+        self.stop.store(true, Ordering::SeqCst);
+        self.ring();
     }
 }
 
@@ -126,8 +132,7 @@ impl Worker {
 
     /// Tells the thread to stop after the step it is in, and waits for that.
     pub(crate) fn stop(&self) {
-        self.bell.stop.store(true, Ordering::SeqCst);
-        self.bell.ring();
+        self.bell.tell_to_stop();
         let thread = self.thread.lock().take();
         // A worker may be the last owner of what it works for, and end up here itself.
         if let Some(thread) = thread.filter(|t| t.thread().id() != std::thread::current().id()) {
@@ -152,7 +157,8 @@ pub(crate) fn spawn_once(name: &'static str, work: impl FnOnce() + Send + 'stati
     spawned.map(drop).map_err(|e| Error::io("starting the thread", name.as_ref(), e))
 }
 
-fn run(bell: &Bell, heard: &Receiver<()>, step: &Mutex<Step>) {
+/// What a worker's thread does until it is told to stop: a step at a time, and sleep where there is nothing to do.
+pub(crate) fn run(bell: &Bell, heard: &Receiver<()>, step: &Mutex<Step>) {
     while !bell.stop.load(Ordering::SeqCst) {
         let first = (step.lock())();
         let (state, rest) = match first {

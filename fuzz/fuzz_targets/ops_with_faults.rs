@@ -1,10 +1,8 @@
-//! Any bytes: operations, faults, deaths and power cuts on a simulated disk; see the model beside this folder.
+//! Any bytes: operations, faults, deaths and power cuts on a simulated disk; see `ops` in the model.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-
-#[path = "../model/ops.rs"]
-mod ops;
+use sawlog_fuzz::ops;
 
 fuzz_target!(|input: &[u8]| ops::run(input));

@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::commit_log::queue_offsets::QueueOffsets;
-use crate::commit_log::{CommitLog, Way};
+use crate::commit_log::{CommitLog, Told, Way};
 use crate::error::{Error, Level, Result};
 use crate::flush::Flush;
 use crate::message::{self, Encoded};
 use crate::offset::{LogOffset, Position, QueueOffset};
 use crate::segment::Segment;
+use crate::trace;
 
 /// A blank record's header; so many bytes stay free behind every record (spec 2.2).
 const BLANK_BYTES: u64 = 8;
@@ -205,6 +206,7 @@ impl CommitLog {
             self.dirty_from_now();
         }
         if rolls {
+            let _span = trace::roll(tail.end);
             if how.patience == Patience::Busy && tail.taken.is_none() && !self.segments().is_prepared() {
                 self.segments().ask_for_next();
                 self.keeper().ring();
@@ -239,6 +241,7 @@ impl CommitLog {
         if tail.last_stored > Timestamp(0) {
             tail.segment.set_newest(tail.last_stored);
         }
+        self.tell(Told::Rolled { from: tail.segment.base(), to: next.base() });
         tail.end = next.base();
         tail.segment = next;
         self.janitor().ring();
@@ -291,6 +294,7 @@ impl CommitLog {
             }
         }
         tail.end = at;
+        self.counts.appended(records.len());
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! What a flush policy asks of the log, and how that changes while the log is in use.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::commit_log::append::Staged;
 use crate::commit_log::{CommitLog, Way};

@@ -7,10 +7,11 @@ mod append;
 mod change;
 mod queue_offsets;
 mod read;
+mod told;
 mod walk;
 
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::time::Duration;
@@ -20,7 +21,8 @@ use crate::error::{Error, Result};
 use crate::flush::{Flush, Progress, Watermark};
 use crate::offset::{LogOffset, LogRange, QueueOffset};
 use crate::segment::{Segment, SegmentList};
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{Mutex, MutexGuard, tell_all};
+use crate::trace;
 use crate::worker::Bell;
 
 pub(crate) use append::{Appended, How, Patience};
@@ -29,6 +31,8 @@ use change::InForce;
 pub(crate) use change::Terms;
 pub(crate) use queue_offsets::QueueOffsets;
 pub use read::{Raw, Scan};
+use told::Counts;
+pub(crate) use told::{Synced, Told, Watch};
 pub(crate) use walk::{Step, Visit, Walk};
 
 /// How records reach the file.
@@ -61,6 +65,8 @@ pub(crate) struct Setup {
     /// Called once, when the log fails or is closed for good; gives back the wakers of those who wait for what
     /// follows the log.
     pub(crate) on_failure: OnFailure,
+    /// Is told what happens to the log.
+    pub(crate) watch: Option<Watch>,
 }
 
 /// Where the log ends and what it has counted, as recovery found it.
@@ -91,6 +97,7 @@ pub(crate) struct CommitLog {
     /// Appends are refused from now on.
     closed: AtomicBool,
     syncs: AtomicU64,
+    counts: Counts,
     /// When the oldest byte that is not flushed was appended: nanoseconds by the monotonic clock.
     dirty_since_ns: AtomicU64,
     failed: OnceLock<Error>,
@@ -122,6 +129,7 @@ impl CommitLog {
             visible: Watermark::new(end),
             closed: AtomicBool::new(false),
             syncs: 0.into(),
+            counts: Counts::default(),
             dirty_since_ns: 0.into(),
             failed: OnceLock::new(),
             due: Mutex::default(),
@@ -240,7 +248,7 @@ impl CommitLog {
     pub(crate) fn wake_up(&self) {
         if self.is_due.load(Ordering::Relaxed) && self.is_due.swap(false, Ordering::SeqCst) {
             let wakers = std::mem::take(&mut *self.due.lock());
-            wakers.into_iter().for_each(Waker::wake);
+            tell_all(wakers);
         }
     }
 
@@ -248,6 +256,11 @@ impl CommitLog {
     pub(crate) fn sync_tail(&self) -> Result<()> {
         let _alone = self.flushing.lock();
         self.segments.last().map_or(Ok(()), |segment| segment.sync())
+    }
+
+    /// Whether appends are refused because the store is being closed.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
     }
 
     /// Refuses appends from now on, without waiting for anything; what was taken can still be flushed.
@@ -273,6 +286,7 @@ impl CommitLog {
     /// Flushes for a caller that holds locks: futures whose time has come are told by its
     /// [`wake_up`](CommitLog::wake_up), when it has given them back.
     pub(crate) fn flush_and_put_off(&self) -> Result<LogOffset> {
+        let _span = trace::flush(self.flushed.at());
         let mut held = self.flushing.lock();
         let done = self.flush_held(&mut held);
         self.hand_on(held);
@@ -284,12 +298,15 @@ impl CommitLog {
     pub(crate) fn flush_if_nobody_does(&self) -> Result<()> {
         // Pairs with the fence below: if the lock was seen held, its holder sees what this thread wants.
         fence(Ordering::SeqCst);
+        // A subscriber's code runs with no lock of ours.
+        let _span = trace::flush(self.flushed.at());
         let Some(held) = self.flushing.try_lock() else { return Ok(()) };
         self.flush_and_leave(held).map(drop)
     }
 
     /// Makes room: `accepted - flushed` shrinks until the flushed mark is at `until`.
     fn open_window(&self, until: LogOffset) -> Result<()> {
+        let _span = trace::flush(self.flushed.at());
         let held = self.flushing.lock();
         // Another producer may have done it while this one waited for the lock.
         if self.flushed.at() < until {
@@ -323,11 +340,11 @@ impl CommitLog {
 
     fn flush_held(&self, held: &mut MutexGuard<'_, Staged>) -> Result<LogOffset> {
         self.refuse_failed()?;
-        let to = {
+        let (to, records) = {
             let mut tail = self.tail.lock();
             std::mem::swap(&mut tail.staged, held);
             self.dirty_from_now();
-            tail.end()
+            (tail.end(), self.counts.records())
         };
         let from = self.flushed.at();
         if to <= from {
@@ -339,12 +356,15 @@ impl CommitLog {
         }
         let done = self.write_staged(held).and_then(|()| {
             self.note_written(to);
-            self.segments.sync(from, to, self.care())
+            let began = self.clock().elapsed();
+            self.segments.sync(from, to, self.care())?;
+            Ok(self.clock().elapsed().saturating_sub(began))
         });
         // The one place that moves the flushed mark: behind a sync that returned Ok.
         match done {
-            Ok(()) => {
+            Ok(took) => {
                 self.syncs.fetch_add(1, Ordering::Relaxed);
+                self.tell_synced(from, to, records, took);
                 // First: whoever is told that his record is flushed finds it.
                 self.put_off(self.visible.advance(to));
                 self.put_off(self.flushed.advance(to));
@@ -383,6 +403,7 @@ impl CommitLog {
 
 impl Flush for CommitLog {
     fn flush(&self) -> Result<LogOffset> {
+        let _span = trace::flush(self.flushed.at());
         self.flush_and_leave(self.flushing.lock())
     }
 

@@ -48,6 +48,8 @@ pub struct Scan {
     chunk_at: LogOffset,
     /// Nobody looks at what it has shown once the store is closed: it may look at what no sync covers without a copy.
     of_the_store: bool,
+    /// A record was found where it began.
+    has_read: bool,
     ended: Option<Error>,
 }
 
@@ -160,7 +162,16 @@ impl CommitLog {
     /// Records from `from` on.
     pub(crate) fn scan(self: &Arc<Self>, from: LogOffset) -> Scan {
         let (log, chunk) = (Arc::clone(self), Bytes::new());
-        Scan { log, at: from, segment: None, chunk, chunk_at: from, of_the_store: false, ended: None }
+        Scan {
+            log,
+            at: from,
+            segment: None,
+            chunk,
+            chunk_at: from,
+            of_the_store: false,
+            has_read: false,
+            ended: None,
+        }
     }
 
     /// The same for a follower that ends before the folder's lock is given back: it copies nothing where the disk is
@@ -349,11 +360,16 @@ impl Iterator for Scan {
             return Some(Err(error.clone()));
         }
         match self.read() {
-            Ok(record) => record.map(Ok),
+            Ok(record) => {
+                self.has_read |= record.is_some();
+                record.map(Ok)
+            }
             Err(error) if error.is_quarantined() => Some(Err(error)),
             Err(error) => {
-                self.ended = Some(error.clone());
-                Some(Err(error))
+                // Where a scan begins is its caller's word: no record there is no damage yet.
+                let found = if self.has_read { self.log.told(Err(error)) } else { Err(error) };
+                self.ended = found.as_ref().err().cloned();
+                Some(found)
             }
         }
     }

@@ -394,7 +394,6 @@ impl Files {
     }
 
     /// How many descriptors are held.
-    #[cfg(test)]
     pub(super) fn open_files(&self) -> usize {
         self.cache.lock().slots.len()
     }

@@ -114,6 +114,17 @@ impl QueueTable {
             .unwrap_or_else(|| self.queues.write().add(&self.shared, topic, id, State::default()))
     }
 
+    /// How many topics and queues are known, with or without entries: nothing is made to count them.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let queues = self.queues.read();
+        (queues.topics.len(), queues.topics.values().map(BTreeMap::len).sum())
+    }
+
+    /// How many files of queues are open.
+    pub(crate) fn open_files(&self) -> usize {
+        self.shared.files.open_files()
+    }
+
     /// The topics with a queue that has a file or an entry, sorted.
     pub(crate) fn topics(&self) -> Vec<String> {
         let queues = self.queues.read();

@@ -20,7 +20,7 @@ use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use rustix::process::{Flock, FlockType};
 
-use super::{Holder, Lock};
+use super::{Holder, Lock, transfer};
 
 /// What stands in the file (spec 5.3). Nobody reads it.
 pub(super) const CONTENT: &[u8] = b"lock";
@@ -62,7 +62,7 @@ impl HeldLock {
             other => other?,
         }
         if found.len() == 0 {
-            file.write_all_at(CONTENT, 0)?;
+            transfer::drain(CONTENT, 0, |rest, at| file.write_at(rest, at))?;
         }
         held.insert(identity, vec![file]);
         Ok(HeldLock { identity })

@@ -26,7 +26,9 @@ use bytes::Bytes;
 use memmap2::{Advice, MmapOptions, MmapRaw, UncheckedAdvice};
 
 use super::os::OsFile;
-use super::{Access, BootId, Description, Disk, DiskFile, Entry, Holder, Lock, OsDisk, Reserve, Space};
+use super::{
+    Access, BootId, Description, Disk, DiskFile, Entry, Holder, Lock, OsDisk, Reserve, Space, transfer,
+};
 
 /// Mapped files over [`OsDisk`]: the same names, locks and positioned calls, and each file mapped whole at its first
 /// `store_mapped`, `make_ready` or `view`. Files that are used by position alone cost no mapping.
@@ -198,7 +200,8 @@ impl DiskFile for MappedFile {
         let end = offset.saturating_add(len).min(self.len());
         match self.map.get() {
             Some(map) if offset < end => {
-                map.flush_range(in_memory(offset)?, in_memory(end - offset)?)?;
+                let (at, len) = (in_memory(offset)?, in_memory(end - offset)?);
+                transfer::uninterrupted(|| map.flush_range(at, len))?;
                 self.file.need_working_file_system()
             }
             _ => self.file.sync(),

@@ -13,6 +13,7 @@ mod host;
 mod lock;
 mod mapped;
 mod os;
+mod transfer;
 
 use std::any::Any;
 use std::fmt;

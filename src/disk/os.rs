@@ -11,7 +11,9 @@ use rustix::io::Errno;
 
 use super::given_up::GivenUp;
 use super::lock::{self, HeldLock};
-use super::{Access, BootId, Description, Disk, DiskFile, Entry, Holder, Lock, Reserve, Space, folder, host};
+use super::{
+    Access, BootId, Description, Disk, DiskFile, Entry, Holder, Lock, Reserve, Space, folder, host, transfer,
+};
 
 /// Zeros are written in steps of this many bytes where blocks cannot be reserved otherwise. Small on purpose: large
 /// buffered writes make large folios, and a later store through a mapping then dirties up to 2 MiB (speed 1a).
@@ -206,18 +208,19 @@ impl DiskFile for OsFile {
         self.len
     }
 
-    // std's positioned calls go on after an interruption and after a short transfer; a transfer of nothing is an
-    // error (`UnexpectedEof`, `WriteZero`), never a loop.
+    // An interruption and a short transfer are gone on after; a transfer of nothing is an error (`UnexpectedEof`,
+    // `WriteZero`), never a loop.
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         self.check_readable(offset, out.len())?;
-        self.file.read_exact_at(out, offset)
+        read_all(&self.file, out, offset)
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.check_writable(offset, bytes.len())?;
-        self.file.write_all_at(bytes, offset)
+        write_all(&self.file, bytes, offset)
     }
 
+    // std makes this call again after an interruption, too: that is no report of an error.
     fn sync(&self) -> io::Result<()> {
         self.file.sync_data()?;
         self.need_working_file_system()
@@ -245,24 +248,32 @@ impl DiskFile for OsFile {
     }
 }
 
+fn read_all(file: &File, out: &mut [u8], offset: u64) -> io::Result<()> {
+    transfer::fill(out, offset, |room, at| file.read_at(room, at))
+}
+
+fn write_all(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    transfer::drain(bytes, offset, |rest, at| file.write_at(rest, at))
+}
+
 /// Allocates every block of the first `len` bytes; `by_writing` is the way where the file system cannot.
 fn allocate(file: &File, len: u64, by_writing: fn(&File, u64) -> io::Result<()>) -> io::Result<()> {
     if len == 0 {
         return Ok(());
     }
-    loop {
-        match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len) {
-            Err(Errno::INTR) => {}
-            Err(Errno::OPNOTSUPP | Errno::NOSYS) => return by_writing(file, len),
-            other => return Ok(other?),
+    let reserve = || Ok(rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len)?);
+    match transfer::uninterrupted(reserve) {
+        Err(e) if matches!(Errno::from_io_error(&e), Some(Errno::OPNOTSUPP | Errno::NOSYS)) => {
+            by_writing(file, len)
         }
+        other => other,
     }
 }
 
 fn write_zeros(file: &File, len: u64) -> io::Result<()> {
     let zeros = vec![0; STEP_BYTES];
     in_steps(len, |at, step| match zeros.get(..step) {
-        Some(part) => file.write_all_at(part, at),
+        Some(part) => write_all(file, part, at),
         None => Err(io::ErrorKind::InvalidInput.into()),
     })
 }
@@ -271,7 +282,7 @@ fn write_zeros(file: &File, len: u64) -> io::Result<()> {
 fn write_again(file: &File, len: u64) -> io::Result<()> {
     let mut room = vec![0; STEP_BYTES];
     in_steps(len, |at, step| match room.get_mut(..step) {
-        Some(part) => file.read_exact_at(part, at).and_then(|()| file.write_all_at(part, at)),
+        Some(part) => read_all(file, part, at).and_then(|()| write_all(file, part, at)),
         None => Err(io::ErrorKind::InvalidInput.into()),
     })
 }

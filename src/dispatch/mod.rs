@@ -19,7 +19,7 @@ use crate::flush::Watermark;
 use crate::key_index::{KeyIndex, KnownFile};
 use crate::message::{self, Head, Transaction};
 use crate::offset::LogOffset;
-use crate::sync::{Mutex, RwLock};
+use crate::sync::{Mutex, RwLock, tell_all};
 
 pub use delay::DelayLevels;
 
@@ -217,7 +217,7 @@ impl Dispatcher {
         let mut wakers = self.dispatched.advance(scan.place());
         wakers.extend(self.derived.queues.tell());
         drop(turn);
-        wakers.into_iter().for_each(Waker::wake);
+        tell_all(wakers);
         Ok(records)
     }
 

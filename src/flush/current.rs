@@ -1,7 +1,7 @@
 //! The policy in force: asked by every append and by the flusher, exchanged on a running store.
 
+use crate::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::Level;
 use crate::flush::policy::{Decision, FlushPolicy, Progress};

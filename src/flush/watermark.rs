@@ -4,9 +4,9 @@
 //! the end of a sync wakes nobody in vain. Within a generation one event wakes everybody (speed.md §2, point 6).
 //! The generations spare wake-ups only; whoever wakes looks at the number and, if it is not there, waits again.
 
+use crate::sync::atomic::{AtomicU64, Ordering};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;

@@ -6,9 +6,9 @@ use crate::consume_queue::{Pointers, QueueSurvey};
 use crate::disk::Access;
 use crate::error::{Corruption, Error, Result};
 use crate::inspect::parts::Parts;
-use crate::key_index::IndexSurvey;
+use crate::key_index::{IndexSurvey, KeyIndex};
 use crate::offset::LogOffset;
-use crate::recovery::{self, Before, DerivedFiles, MovedBack, OnDamage, Plan, Scope};
+use crate::recovery::{self, Before, DerivedFiles, MovedBack, OnDamage, Plan, Scope, known_index};
 use crate::segment::{self, SegmentList};
 
 /// What [`Store::open`](crate::Store::open) would answer, and do, with the options that the store was written with.
@@ -120,7 +120,16 @@ pub(super) fn derived_to(parts: &Parts, before: &Before) -> Result<Option<LogOff
         None => IndexSurvey::default(),
     };
     let entries_per_segment = queues.entries_per_segment.unwrap_or(snapshot.entries_per_segment).max(1);
-    Ok(DerivedFiles { queues, index: &index, entries_per_segment, geometry }.whole_to(before))
+    let whole_to = DerivedFiles { queues, index: &index, entries_per_segment, geometry }.whole_to(before);
+    // As opening does: index files of which one is not what we left are made anew, and all of the log is looked at.
+    let known = snapshot.index.as_ref().map(known_index).unwrap_or_default();
+    let (Some(whole_to), Some(geometry)) = (whole_to, geometry) else { return Ok(whole_to) };
+    let (disk, dir, making) = (Arc::clone(&parts.disk), parts.layout.index(), parts.layout.making_derived());
+    match KeyIndex::load(disk, dir, making, geometry, &known, &index) {
+        Ok(_) => Ok(Some(whole_to)),
+        Err(Error::Foreign { .. } | Error::Geometry { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn told(parts: &Parts, plan: Plan) -> Recovery {

@@ -66,17 +66,55 @@ pub(crate) struct KeyIndex {
 }
 
 impl KeyIndex {
-    /// Opens the index over the files that are known, which must be [covered](KeyIndex::covers); with none known it
+    /// Loads the index over the files that are known, which must be [covered](KeyIndex::covers); with none known it
     /// starts empty. `making` is a folder on the same file system, outside of `dir`, where new files are made.
+    /// Touches nothing: whoever goes on with it calls [`KeyIndex::remove_unknown`] first.
     ///
     /// Of a live file, entries `1 .. next_entry` are read (sequentially; 20 bytes each) and its slots built up in
-    /// memory; or the slots are read, where the file was closed and that is cheaper. Files newer than all known ones
-    /// are removed, for they hold only what the caller will put again, and older ones, which were retired. Nothing
-    /// else is changed.
+    /// memory; or the slots are read, where the file was closed and that is cheaper.
     ///
     /// # Errors
     /// [`Error::InvalidOptions`] for an impossible geometry. [`Error::Geometry`] and [`Error::Foreign`]: the files
     /// contradict what is known; set them aside, open with none known and derive all again. [`Error::Io`].
+    pub(crate) fn load(
+        disk: Arc<dyn Disk>,
+        dir: PathBuf,
+        making: PathBuf,
+        geometry: Geometry,
+        known: &[KnownFile],
+        survey: &IndexSurvey,
+    ) -> Result<KeyIndex> {
+        geometry.check()?;
+        if !KeyIndex::covers(survey, known) {
+            return Err(load::contradiction(&dir, 0, "the files are not those that are known"));
+        }
+        check_order(&dir, geometry, known)?;
+        let files = known.iter().map(|known| load::load(&disk, &dir, geometry, known).map(Arc::new));
+        let files = RwLock::new(files.collect::<Result<_>>()?);
+        let (pending, folder_changed) = (AtomicU64::new(0), AtomicBool::new(false));
+        let (retired, failed) = (Mutex::default(), Failed::default());
+        Ok(KeyIndex { disk, dir, making, geometry, files, pending, folder_changed, retired, failed })
+    }
+
+    /// Removes files newer than all loaded ones, for they hold only what the caller will put again, and older ones,
+    /// which were retired.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(crate) fn remove_unknown(&self, survey: &IndexSurvey) -> Result<()> {
+        let known: Vec<u64> = self.files.read().iter().map(|file| file.name).collect();
+        for name in survey.files.iter().filter(|name| !known.contains(name)) {
+            let path = self.dir.join(name::digits(*name));
+            self.disk.remove(&path).map_err(|e| Error::io("removing", &path, e))?;
+            self.folder_changed.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Both: what the folder holds besides the known files is gone then.
+    ///
+    /// # Errors
+    /// As [`KeyIndex::load`].
     pub(crate) fn open(
         disk: Arc<dyn Disk>,
         dir: PathBuf,
@@ -86,20 +124,9 @@ impl KeyIndex {
     ) -> Result<KeyIndex> {
         geometry.check()?;
         let survey = IndexSurvey::of(disk.as_ref(), &dir, geometry)?;
-        if !KeyIndex::covers(&survey, known) {
-            return Err(load::contradiction(&dir, 0, "the files are not those that are known"));
-        }
-        check_order(&dir, geometry, known)?;
-        let files = known.iter().map(|known| load::load(&disk, &dir, geometry, known).map(Arc::new));
-        let files = RwLock::new(files.collect::<Result<_>>()?);
-        let others = survey.files.len() > known.len();
-        for name in survey.files.iter().filter(|name| known.iter().all(|known| known.name != **name)) {
-            let path = dir.join(name::digits(*name));
-            disk.remove(&path).map_err(|e| Error::io("removing", &path, e))?;
-        }
-        let (pending, folder_changed) = (AtomicU64::new(0), AtomicBool::new(others));
-        let (retired, failed) = (Mutex::default(), Failed::default());
-        Ok(KeyIndex { disk, dir, making, geometry, files, pending, folder_changed, retired, failed })
+        let index = KeyIndex::load(disk, dir, making, geometry, known, &survey)?;
+        index.remove_unknown(&survey)?;
+        Ok(index)
     }
 
     /// Whether the folder is one that `known` can be opened over: every known file is there, nothing is odd, and
@@ -229,6 +256,14 @@ impl KeyIndex {
     }
 
     /// The bytes of entries that are in memory because they were not written out.
+    /// How many index files are open: a live one is, and whichever is being worked at.
+    pub(crate) fn open_files(&self) -> usize {
+        let files = self.files.read();
+        // Who asks must not wait for the disk.
+        let is_open = |file: &&Arc<IndexFile>| file.state.try_read().is_none_or(|state| state.file.is_some());
+        files.iter().filter(is_open).count()
+    }
+
     pub(crate) fn pending_bytes(&self) -> u64 {
         self.pending.load(Ordering::Relaxed).saturating_mul(ENTRY_LEN as u64)
     }

@@ -25,7 +25,8 @@ pub(crate) use before::{Abort, Before, abort_text};
 pub(crate) use derived::{DerivedFiles, known_index, known_queues};
 pub(crate) use judge::is_damage;
 pub(crate) use kinds::refuse_unreadable_kinds;
-pub(crate) use plan::{Plan, Scope, known_ranges, last_nonzero, plan, weigh};
+pub(crate) use plan::{Plan, known_ranges, last_nonzero, plan, weigh};
+pub(crate) use scan::Scope;
 
 /// What opening does when the log is damaged: bad bytes below what was once durable, or with good records behind
 /// them that no power cut explains (promises rule 2). A torn tail is no damage and always opens.

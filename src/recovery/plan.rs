@@ -5,17 +5,15 @@ use std::collections::BTreeMap;
 use crate::checkpoint::{Quarantine, Ranges, Snapshot, State, WriterId};
 use crate::clock::Timestamp;
 use crate::commit_log::QueueOffsets;
-use crate::consume_queue::Pointers;
 use crate::error::{Corruption, Damage, Error, Result};
 use crate::layout;
-use crate::message::Verify;
 use crate::offset::{LogOffset, LogRange, QueueOffset};
 use crate::recovery::before::Before;
 use crate::recovery::judge::{Evidence, is_damage};
 use crate::recovery::quarantine::{Listed, resync};
-use crate::recovery::scan::{Found, scan, scan_on, valid_behind};
-use crate::recovery::{MovedBack, OnDamage, OnProgress, Quarantined, RecoveryReport};
-use crate::segment::{Segment, SegmentList};
+use crate::recovery::scan::{Found, Scope, scan, scan_on, valid_behind};
+use crate::recovery::{MovedBack, OnDamage, Quarantined, RecoveryReport};
+use crate::segment::Segment;
 
 const READ_BYTES: usize = 1 << 20;
 
@@ -49,19 +47,6 @@ pub(crate) struct Plan {
     pub(crate) dropped: BTreeMap<Vec<u8>, LogOffset>,
     /// The damaged parts of the log below its end, to be stepped over.
     pub(crate) quarantine: Quarantine,
-}
-
-/// What a plan is made from.
-#[derive(Debug)]
-pub(crate) struct Scope<'a> {
-    pub(crate) segments: &'a SegmentList,
-    pub(crate) before: &'a Before,
-    pub(crate) on_damage: OnDamage,
-    /// Where the queues' files say that records begin.
-    pub(crate) pointers: Pointers<'a>,
-    /// Up to where the files of queues and key index are whole; `None` where they cannot be relied on.
-    pub(crate) derived_to: Option<LogOffset>,
-    pub(crate) progress: Option<&'a OnProgress>,
 }
 
 /// Makes the plan.
@@ -282,10 +267,6 @@ fn scan_from(scope: &Scope<'_>, ours: bool) -> LogOffset {
     let all = segments.all();
     let gap = all.iter().zip(all.iter().skip(1)).find(|(one, next)| one.end() != next.base());
     gap.map_or(from, |(before, _)| before.base().min(from))
-}
-
-pub(super) fn verify_at(ranges: &Ranges, at: LogOffset) -> Verify {
-    if ranges.contains(at) { Verify::Ours } else { Verify::Legacy }
 }
 
 /// What speaks for damage at the first bad place, and what for an unsynced tail.

@@ -9,8 +9,7 @@ use crate::commit_log::{Step, Walk};
 use crate::consume_queue::Claim;
 use crate::error::Result;
 use crate::offset::{LogOffset, LogRange};
-use crate::recovery::plan::{Scope, verify_at};
-use crate::recovery::scan::Found;
+use crate::recovery::scan::{Found, Scope, verify_at};
 use crate::segment::Segment;
 
 /// What is listed, and what became of what was listed before.

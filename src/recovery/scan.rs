@@ -3,15 +3,30 @@
 use crate::checkpoint::{Quarantine, Ranges};
 use crate::clock::Timestamp;
 use crate::commit_log::{QueueOffsets, Step, Walk};
+use crate::consume_queue::Pointers;
 use crate::error::{Damage, Result};
 use crate::message::{MIN_RECORD_BYTES, Verify};
 use crate::offset::{LogOffset, LogRange};
-use crate::recovery::plan::{Scope, verify_at};
-use crate::recovery::{OnProgress, RecoveryProgress};
+use crate::recovery::before::Before;
+use crate::recovery::{OnDamage, OnProgress, RecoveryProgress};
+use crate::segment::SegmentList;
 
 /// Java takes records up to three seconds before its checkpoint for flushed (spec 5.1).
 const JAVA_MARGIN_MS: i64 = 3000;
 const PROGRESS_BYTES: u64 = 64 << 20;
+
+/// What a plan is made from.
+#[derive(Debug)]
+pub(crate) struct Scope<'a> {
+    pub(crate) segments: &'a SegmentList,
+    pub(crate) before: &'a Before,
+    pub(crate) on_damage: OnDamage,
+    /// Where the queues' files say that records begin.
+    pub(crate) pointers: Pointers<'a>,
+    /// Up to where the files of queues and key index are whole; `None` where they cannot be relied on.
+    pub(crate) derived_to: Option<LogOffset>,
+    pub(crate) progress: Option<&'a OnProgress>,
+}
 
 /// What the scan has found so far.
 #[derive(Debug)]
@@ -29,6 +44,11 @@ pub(super) struct Found {
     pub(super) unflushed_from: Option<LogOffset>,
     /// The listed parts, as far as they are damaged, that the scan came to.
     pub(super) stepped_over: Quarantine,
+}
+
+/// Which checksums the record there must have.
+pub(super) fn verify_at(ranges: &Ranges, at: LogOffset) -> Verify {
+    if ranges.contains(at) { Verify::Ours } else { Verify::Legacy }
 }
 
 /// Scans from `from` on, over what is listed as damaged.
@@ -94,7 +114,11 @@ pub(super) fn scan_on(
                 if let Some(LogRange { to, .. }) = list.at(at) {
                     let part = LogRange { from: at, to };
                     found.stepped_over.add(part);
-                    hear_numbers(scope, part, &mut found.queues)?;
+                    // Below this place the counts know better than a broken record.
+                    let counted_to = scope.before.snapshot.as_ref().map(|snapshot| snapshot.derived_to);
+                    if counted_to.is_none_or(|counted_to| at >= counted_to) {
+                        hear_numbers(scope, part, &mut found.queues)?;
+                    }
                     walk.jump(to);
                     (found.end, blank_at) = (to, None);
                     continue;

@@ -1,9 +1,9 @@
 //! All segments of the log: find, roll, sync, cut, drop the front.
 
+use crate::sync::atomic::{AtomicBool, Ordering};
 use std::collections::VecDeque;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::disk::{Access, Disk, Reserve};
@@ -150,6 +150,12 @@ impl SegmentList {
         self.segments.read().back().cloned()
     }
 
+    /// How many there are, and how many of them are open.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let segments = self.segments.read();
+        (segments.len(), segments.iter().filter(|segment| segment.is_open()).count())
+    }
+
     /// All of them, oldest first.
     pub(crate) fn all(&self) -> Vec<Arc<Segment>> {
         self.segments.read().iter().cloned().collect()
@@ -185,6 +191,8 @@ impl SegmentList {
             // There is none, or it was removed under us before it held a byte: nothing is lost by making it anew.
             _ => self.make(self.next_base(), zeroed)?,
         };
+        // There is one now, whatever stood in the way.
+        self.not_made.lock().take();
         self.segments.write().push_back(Arc::clone(&next));
         Ok(next)
     }
@@ -223,6 +231,11 @@ impl SegmentList {
         }
         self.asked.store(false, Ordering::SeqCst);
         Ok(())
+    }
+
+    /// The same, for who only looks.
+    pub(crate) fn not_made(&self) -> Option<Error> {
+        self.not_made.lock().clone()
     }
 
     /// Why the keeper could not make a segment when it last tried; told once, until it has tried again.

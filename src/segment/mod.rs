@@ -5,9 +5,9 @@
 mod list;
 mod prepare;
 
+use crate::sync::atomic::{AtomicU64, Ordering};
 use std::any::Any;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
@@ -58,6 +58,11 @@ impl Segment {
         let (disk, file, zeroed) = (Arc::clone(disk), OnceLock::new(), Mutex::new(0));
         let (oldest, newest, zeroed_seen) = (OnceLock::new(), OnceLock::new(), AtomicU64::new(0));
         Segment { base, len, path, disk, access, file, oldest, newest, zeroed, zeroed_seen }
+    }
+
+    /// Whether its file is open.
+    fn is_open(&self) -> bool {
+        self.file.get().is_some()
     }
 
     pub(crate) fn base(&self) -> LogOffset {

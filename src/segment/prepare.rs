@@ -2,7 +2,7 @@
 //!
 //! All of it is speed alone. Skipping any of it changes no byte that a reader sees.
 
-use std::sync::atomic::Ordering;
+use crate::sync::atomic::Ordering;
 
 use crate::disk::Access;
 use crate::error::Result;

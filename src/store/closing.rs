@@ -151,6 +151,8 @@ impl Inner {
         };
         // Nobody moves the marks any more: whoever still waits above them is told.
         self.log.fail_and_tell(Error::Closed);
+        // Their thread has ended; what came since, and what it had left.
+        self.herald.tell();
         let _ = self.closing.answer.set(done.clone());
         drop(end);
         done

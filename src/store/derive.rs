@@ -14,7 +14,7 @@ use crate::consume_queue::{self, Pointers, QueueSurvey, QueueTable};
 use crate::disk::Disk;
 use crate::dispatch::{Derived, Dispatcher};
 use crate::error::{Error, Result};
-use crate::key_index::{IndexSurvey, KeyIndex, KnownFile};
+use crate::key_index::{IndexSurvey, KeyIndex};
 use crate::layout::Layout;
 use crate::offset::LogOffset;
 use crate::recovery::{Before, DerivedFiles, MovedBack, Plan, RecoveryReport, known_index, known_queues};
@@ -33,29 +33,46 @@ pub(super) struct Derivation {
     queues: QueueSurvey,
     index: IndexSurvey,
     entries_per_segment: u32,
+    /// The key index over its files, if these are what we know of them; `None` if there is none, or is to be made.
+    keys: Option<KeyIndex>,
     /// Up to where the files hold everything.
     pub(super) whole_to: Option<LogOffset>,
 }
 
 impl Derivation {
-    /// Looks. Touches nothing.
+    /// Looks, into index files as far as they will be relied on: if one is not what it should be, all of the log is
+    /// derived anew, and must be checked before the first change. Touches nothing.
     ///
     /// # Errors
     /// [`Error::Geometry`] if the options say another length of queue files than the files have; [`Error::Io`].
     pub(super) fn look(
-        disk: &dyn Disk,
+        disk: &Arc<dyn Disk>,
         layout: &Layout,
         options: &Options,
         before: &Before,
     ) -> Result<Derivation> {
-        let queues = QueueSurvey::of(disk, &layout.consume_queues())?;
-        let index = IndexSurvey::of(disk, &layout.index(), options.index)?;
+        let queues = QueueSurvey::of(&**disk, &layout.consume_queues())?;
+        let index = IndexSurvey::of(&**disk, &layout.index(), options.index)?;
         let found = queues.entries_per_segment;
         let entries_per_segment = options.queue_entries_for(&layout.consume_queues(), found)?;
         let geometry = options.key_index.then_some(options.index);
         let files = DerivedFiles { queues: &queues, index: &index, entries_per_segment, geometry };
         let whole_to = files.whole_to(before).filter(|_| !options.rebuild);
-        Ok(Derivation { queues, index, entries_per_segment, whole_to })
+        let mut derivation = Derivation { queues, index, entries_per_segment, keys: None, whole_to: None };
+        let Some(whole_to) = whole_to else { return Ok(derivation) };
+        if options.key_index {
+            let known = before.snapshot.as_ref().and_then(|snapshot| snapshot.index.as_ref());
+            let known = known.map(known_index).unwrap_or_default();
+            let (dir, making) = (layout.index(), layout.making_derived());
+            match KeyIndex::load(Arc::clone(disk), dir, making, options.index, &known, &derivation.index) {
+                Ok(keys) => derivation.keys = Some(keys),
+                // All files are there, and are not what we left: everything is made anew.
+                Err(Error::Foreign { .. } | Error::Geometry { .. }) => return Ok(derivation),
+                Err(error) => return Err(error),
+            }
+        }
+        derivation.whole_to = Some(whole_to);
+        Ok(derivation)
     }
 
     /// What the queues' files claim about the log.
@@ -143,7 +160,7 @@ impl Derivation {
     /// Opens queues and key index, and derives what is not in their files yet. The log stands; nobody reads yet.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] if index files contradict what we know of them; [`Error::Io`], [`Error::Full`].
+    /// [`Error::Corrupt`] if a record is damaged that no scan has seen; [`Error::Io`], [`Error::Full`].
     pub(super) fn open(
         self,
         disk: &Arc<dyn Disk>,
@@ -159,25 +176,19 @@ impl Derivation {
             entries_per_segment: self.entries_per_segment,
             open_files: usize::try_from(options.open_files).unwrap_or(usize::MAX),
         };
-        let mut snapshot = before.snapshot.as_ref().filter(|_| plan.replay_from.is_some());
+        let snapshot = before.snapshot.as_ref().filter(|_| plan.replay_from.is_some());
         let disk_of = || Arc::clone(disk);
-        let open_index = |known: &[KnownFile]| match options.key_index {
-            true => KeyIndex::open(disk_of(), layout.index(), making.clone(), options.index, known).map(Some),
-            false => Ok(None),
-        };
-        let known = snapshot.and_then(|s| s.index.as_ref()).map(known_index).unwrap_or_default();
-        let keys = match open_index(&known) {
-            // All files are there, and are not what we left: everything is made anew.
-            Err(Error::Foreign { .. } | Error::Geometry { .. }) if snapshot.is_some() => {
-                Derivation::distrust(&**disk, layout, before)?;
-                self.lower_java_checkpoint(&**disk, layout, before, true, options)?;
-                self.remove_index(&**disk, layout)?;
-                snapshot = None;
-                open_index(&[])?
+        let keys = match (options.key_index, self.keys.filter(|_| snapshot.is_some())) {
+            (false, _) => None,
+            (true, Some(keys)) => {
+                keys.remove_unknown(&self.index)?;
+                Some(keys)
             }
-            keys => keys?,
+            (true, None) => {
+                Some(KeyIndex::open(disk_of(), layout.index(), making.clone(), options.index, &[])?)
+            }
         };
-        let (making, all) = (making.clone(), &self.queues);
+        let all = &self.queues;
         let queues = match snapshot {
             Some(snapshot) => {
                 QueueTable::open(disk_of(), dir, making, geometry, all, &known_queues(snapshot))?

@@ -7,13 +7,19 @@ mod closing;
 mod derive;
 mod flushing;
 mod guard;
+mod herald;
 mod keeper;
+mod listener;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod open;
 mod options;
 mod reader;
 mod recorder;
 mod retain;
+mod stats;
 mod sweep;
+mod swept;
 mod workers;
 
 use std::fmt;
@@ -30,20 +36,25 @@ use crate::message::{EncodeRules, Message, Record};
 use crate::offset::{LogOffset, LogRange};
 use crate::recovery::RecoveryReport;
 use crate::sync::Mutex;
+use crate::trace;
 #[cfg(any(test, feature = "sim"))]
 use crate::worker::Next;
 use crate::worker::{self, Worker};
 
 pub use ack::{Ack, Stored};
 use closing::Closing;
+use herald::Herald;
 use keeper::Keeper;
-use open::{Bells, Opened};
+pub use listener::{Damaged, Failed, Flushed, FoundBy, Listener, Rolled};
+use open::Opened;
 pub use options::Options;
 use reader::Sources;
 pub use reader::{Batch, Fetch, Filter, Find, News, Queue, RawBatch, Records, Status};
 use recorder::Recorder;
+pub use stats::{Stats, Writable};
 use sweep::Sweeper;
-pub use sweep::Swept;
+pub use swept::Swept;
+use workers::{Boxes, Staff};
 
 /// A message store in one folder. Cheap to clone, shared between threads; the last clone that goes closes it.
 #[derive(Clone, Debug)]
@@ -62,13 +73,16 @@ struct Inner {
     keeper: Arc<Keeper>,
     recorder: Arc<Recorder>,
     sweeper: Arc<Sweeper>,
+    herald: Arc<Herald>,
+    #[cfg(feature = "metrics")]
+    metrics: metrics::Metrics,
     sources: Sources,
     report: RecoveryReport,
     rules: EncodeRules,
     disk: Arc<dyn Disk>,
     layout: Layout,
     flusher_bell: Arc<worker::Bell>,
-    workers: [Worker; 6],
+    workers: Vec<Worker>,
     by_hand: bool,
     /// The folder's lock; `None` once the store is closed.
     lock: Mutex<Option<Box<dyn Lock>>>,
@@ -106,20 +120,18 @@ impl Store {
     /// [`Error::InvalidOptions`], [`Error::Geometry`], [`Error::Foreign`] if options, files and path do not fit;
     /// [`Error::Full`] and [`Error::Io`] as the disk says. In all cases but the last two nothing was changed, but that
     /// the folder and its `lock` file were made if they were not there.
-    pub fn open(root: impl AsRef<Path>, options: Options) -> Result<Store> {
-        let (flusher_bell, flusher_mail) = worker::bell();
-        let (janitor_bell, janitor_mail) = worker::bell();
-        let (keeper_bell, keeper_mail) = worker::bell();
-        let (dispatcher_bell, dispatcher_mail) = worker::bell();
-        let (recorder_bell, recorder_mail) = worker::bell();
-        let (sweeper_bell, sweeper_mail) = worker::bell();
-        let bells = Bells {
-            flusher: Arc::clone(&flusher_bell),
-            janitor: Arc::clone(&janitor_bell),
-            keeper: Arc::clone(&keeper_bell),
-            dispatcher: Arc::clone(&dispatcher_bell),
-        };
-        let opened = open::open(root.as_ref(), &options, bells)?;
+    pub fn open(root: impl AsRef<Path>, mut options: Options) -> Result<Store> {
+        let _span = trace::opening(root.as_ref());
+        let boxes = Boxes::default();
+        let herald = Herald::new(std::mem::take(&mut options.listeners), Arc::clone(&boxes.listener.0));
+        let opened = open::open(root.as_ref(), &options, boxes.bells(), &herald);
+        let opened = opened.inspect_err(|error| herald.not_opened(error))?;
+        herald.recovered(&opened.report);
+        Store::run(opened, options, boxes, herald)
+    }
+
+    /// The same store with its threads.
+    fn run(opened: Opened, options: Options, boxes: Boxes, herald: Arc<Herald>) -> Result<Store> {
         let Opened { log, keeper, recorder, report, checksum, lock, disk, layout } = opened;
         let rules = EncodeRules {
             store_host: options.store_host,
@@ -128,31 +140,28 @@ impl Store {
             born: options.clock.now(),
         };
         let policy = Arc::new(Current::new(options.policy));
-        let flush = workers::flusher(&log, &policy);
-        let care = workers::janitor(&log);
-        let keep = workers::keeper(&log, &keeper, &options.clock);
-        let dispatch = workers::dispatcher(&log, recorder.dispatcher(), &recorder_bell);
-        let record = workers::recorder(&log, &recorder, &options.clock);
+        let flusher_bell = Arc::clone(&boxes.flusher.0);
         let parts = sweep::Parts {
             disk: Arc::clone(&disk),
             log: Arc::clone(&log),
             keeper: Arc::clone(&keeper),
             recorder: Arc::clone(&recorder),
             clock: Arc::clone(&options.clock),
-            bell: Arc::clone(&sweeper_bell),
-            segment_maker: Arc::clone(&keeper_bell),
+            herald: Arc::clone(&herald),
+            bell: Arc::clone(&boxes.sweeper.0),
+            segment_maker: Arc::clone(&boxes.keeper.0),
         };
         let sweeper = Sweeper::new(parts, options.retention);
-        let sweep = workers::sweeper(&sweeper);
-        let start = |name, bell, mail, step| workers::start(name, bell, mail, step, &log, options.by_hand);
-        let workers = [
-            start("sawlog-flusher", Arc::clone(&flusher_bell), flusher_mail, flush)?,
-            start("sawlog-janitor", janitor_bell, janitor_mail, care)?,
-            start("sawlog-keeper", keeper_bell, keeper_mail, keep)?,
-            start("sawlog-dispatcher", dispatcher_bell, dispatcher_mail, dispatch)?,
-            start("sawlog-recorder", recorder_bell, recorder_mail, record)?,
-            start("sawlog-sweeper", sweeper_bell, sweeper_mail, sweep)?,
-        ];
+        let staff = Staff {
+            log: &log,
+            policy: &policy,
+            keeper: &keeper,
+            recorder: &recorder,
+            sweeper: &sweeper,
+            herald: &herald,
+            clock: &options.clock,
+        };
+        let workers = workers::start_all(&staff, boxes, options.by_hand)?;
         let sources = Sources { log: Arc::clone(&log), dispatcher: Arc::clone(recorder.dispatcher()) };
         let inner = Inner {
             log,
@@ -163,6 +172,9 @@ impl Store {
             keeper,
             recorder,
             sweeper,
+            herald,
+            #[cfg(feature = "metrics")]
+            metrics: options.metrics,
             sources,
             report,
             rules,
@@ -319,7 +331,9 @@ impl Store {
     /// [`Error::OutOfRange`] beyond the visible mark or before the first byte; [`Error::Corrupt`] if no valid record
     /// begins there; [`Error::Quarantined`] in a part of the log that is known to be damaged; [`Error::Io`].
     pub fn record_at(&self, at: LogOffset) -> Result<Record> {
-        self.inner.log.record_at(at)
+        let found = self.inner.log.record_at(at);
+        // Where no record begins the caller may be wrong; where one does that is broken, the disk is.
+        if found.as_ref().is_err_and(reader::is_damaged_record) { self.inner.log.told(found) } else { found }
     }
 
     /// All records from `from` on, which must be a record's beginning, such as [`Marks::first`]. The iterator ends

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use crate::checkpoint::{Mark, MarkFile, State, WriterId};
 use crate::clock::{Clock, SystemClock};
-use crate::commit_log::{CommitLog, OnFailure, Setup, Start, Terms};
+use crate::commit_log::{CommitLog, OnFailure, Setup, Start, Terms, Watch};
 use crate::disk::{Access, Disk, Lock, default_for};
 use crate::dispatch::Dispatcher;
 use crate::error::{Error, Result};
@@ -16,9 +16,11 @@ use crate::recovery::{self, Before, Plan, RecoveryReport, Scope};
 use crate::segment::{Segment, SegmentList, Survey};
 use crate::store::derive::{Derivation, Found};
 use crate::store::flushing::terms;
+use crate::store::herald::Herald;
 use crate::store::keeper::{Keeper, write_small};
 use crate::store::options::Options;
 use crate::store::recorder::Recorder;
+use crate::trace;
 use crate::worker::Bell;
 
 /// An opened store's parts, before its threads.
@@ -53,12 +55,13 @@ struct Looked {
 }
 
 /// Opens everything but the threads.
-pub(super) fn open(root: &Path, options: &Options, bells: Bells) -> Result<Opened> {
+pub(super) fn open(root: &Path, options: &Options, bells: Bells, herald: &Arc<Herald>) -> Result<Opened> {
     options.check()?;
     let clock = SystemClock::new();
     let disk = options.disk.clone().unwrap_or_else(|| default_for(root));
     let layout = Layout::new(root);
     let lock = lock(&*disk, &layout)?;
+    let recovering = trace::recovery(root);
     let mut looked = look(&disk, &layout, options)?;
 
     let writer = looked.plan.writer.unwrap_or_else(|| new_writer(options));
@@ -91,8 +94,9 @@ pub(super) fn open(root: &Path, options: &Options, bells: Bells) -> Result<Opene
     let parts = (std::mem::take(&mut plan.ranges), plan.quarantine.clone());
     let keeper = Arc::new(Keeper::new(Arc::clone(&disk), layout.clone(), file, mark, parts));
     let late = Arc::new(OnceLock::new());
+    let hooks = (failure_hook(&keeper, &late, herald), watch(herald));
     let quarantined = plan.quarantine.iter().collect();
-    let setup = setup(options, bells, (ours, quarantined), failure_hook(&keeper, &late));
+    let setup = setup(options, bells, (ours, quarantined), hooks);
     let start = Start { end, segment, queues: plan.queues.clone(), last_stored: plan.last_stored };
     let log = Arc::new(CommitLog::new(segments, setup, start));
     let shape = derivation.shape(writer, options);
@@ -100,20 +104,34 @@ pub(super) fn open(root: &Path, options: &Options, bells: Bells) -> Result<Opene
     let recorder = Arc::new(derivation.open(&disk, &layout, &log, &plan, options, found)?);
     let _ = late.set(Arc::downgrade(recorder.dispatcher()));
     report.took = clock.elapsed();
+    drop(recovering);
     Ok(Opened { log, keeper, recorder, report, checksum, lock, disk, layout })
 }
 
 /// What a failure of the log does: the mark says so, and those who wait for what follows the log are told.
-fn failure_hook(keeper: &Arc<Keeper>, follower: &Arc<OnceLock<Weak<Dispatcher>>>) -> OnFailure {
-    let (keeper, follower) = (Arc::clone(keeper), Arc::clone(follower));
+fn failure_hook(
+    keeper: &Arc<Keeper>,
+    follower: &Arc<OnceLock<Weak<Dispatcher>>>,
+    herald: &Arc<Herald>,
+) -> OnFailure {
+    let (keeper, follower, herald) = (Arc::clone(keeper), Arc::clone(follower), Arc::clone(herald));
     Box::new(move |error| {
         match error {
             Error::Closed => keeper.ended(),
-            _ => keeper.failed(),
+            _ => {
+                keeper.failed();
+                herald.failed(error);
+            }
         }
         let dispatcher = follower.get().and_then(Weak::upgrade);
         dispatcher.map(|dispatcher| dispatcher.fail(error)).unwrap_or_default()
     })
+}
+
+/// What the log tells goes to the herald.
+fn watch(herald: &Arc<Herald>) -> Watch {
+    let herald = Arc::clone(herald);
+    Box::new(move |what| herald.told(what))
 }
 
 /// Touches nothing.
@@ -125,7 +143,7 @@ fn look(disk: &Arc<dyn Disk>, layout: &Layout, options: &Options) -> Result<Look
     let given_up = before.first().map_or_else(Vec::new, |first| survey.give_up(first));
     let segment_bytes = options.segment_bytes_for(&dir, survey.segment_bytes)?;
     let segments = SegmentList::new(Arc::clone(disk), dir, segment_bytes, &survey, Access::Write);
-    let derivation = Derivation::look(&**disk, layout, options, &before)?;
+    let derivation = Derivation::look(disk, layout, options, &before)?;
     let (progress, on_damage) = (options.on_recovery.as_ref(), options.on_damage);
     let derived_to = derivation.whole_to;
     let pointers = derivation.pointers(&**disk, layout);
@@ -190,7 +208,12 @@ fn terms_of(options: &Options) -> Terms {
 /// The parts of the log that are ours, and those that are damaged.
 type LogParts = (Vec<(LogOffset, LogOffset)>, Vec<LogRange>);
 
-fn setup(options: &Options, bells: Bells, (ours, quarantined): LogParts, on_failure: OnFailure) -> Setup {
+fn setup(
+    options: &Options,
+    bells: Bells,
+    (ours, quarantined): LogParts,
+    (on_failure, watch): (OnFailure, Watch),
+) -> Setup {
     Setup {
         clock: Arc::clone(&options.clock),
         flusher: bells.flusher,
@@ -202,6 +225,7 @@ fn setup(options: &Options, bells: Bells, (ours, quarantined): LogParts, on_fail
         ours,
         quarantined,
         on_failure,
+        watch: Some(watch),
     }
 }
 

@@ -13,6 +13,10 @@ use crate::key_index;
 use crate::message::Checksum;
 use crate::recovery::{OnDamage, OnProgress, RecoveryProgress};
 use crate::retention::Retention;
+use crate::store::herald::Listeners;
+use crate::store::listener::Listener;
+#[cfg(feature = "metrics")]
+use crate::store::metrics::Metrics;
 
 /// The least and the most that a segment may measure, in bytes: RocketMQ's positions in a file are 31-bit numbers.
 const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 64 * 1024..=(1 << 31) - 1;
@@ -41,6 +45,9 @@ pub struct Options {
     pub(super) checksum: Option<Checksum>,
     pub(super) on_damage: OnDamage,
     pub(super) on_recovery: Option<OnProgress>,
+    pub(super) listeners: Listeners,
+    #[cfg(feature = "metrics")]
+    pub(super) metrics: Metrics,
     pub(super) max_message_bytes: Option<u32>,
     pub(super) store_host: SocketAddr,
     pub(super) verify_on_read: bool,
@@ -65,6 +72,9 @@ impl Default for Options {
             checksum: None,
             on_damage: OnDamage::default(),
             on_recovery: None,
+            listeners: Listeners::default(),
+            #[cfg(feature = "metrics")]
+            metrics: Metrics::default(),
             max_message_bytes: None,
             store_host: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 10_911),
             verify_on_read: true,
@@ -121,6 +131,30 @@ impl Options {
     #[must_use]
     pub fn on_recovery(self, told: impl Fn(RecoveryProgress) + Send + Sync + 'static) -> Options {
         Options { on_recovery: Some(OnProgress(Arc::new(told))), ..self }
+    }
+
+    /// Is told what happens to the store from its opening to its end: see [`Listener`]. May be called more than once:
+    /// all of them are told, in this order. Default: nobody, and no thread for it.
+    #[must_use]
+    pub fn listener(mut self, listener: impl Listener + 'static) -> Options {
+        self.listeners.0.push(Arc::new(listener));
+        self
+    }
+
+    /// Publishes what the store does through the facade `metrics`, each metric with these labels, such as RocketMQ's
+    /// `cluster`, `node_type` and `node_id`. The store gets the thread of a [`Listener`]; what the facade's recorder does
+    /// happens there, or in the thread that calls [`Store::publish_metrics`](crate::Store::publish_metrics), which lists
+    /// the names. Default: nothing is counted for the facade.
+    #[cfg(feature = "metrics")]
+    #[must_use]
+    pub fn metrics<K, V>(self, labels: impl IntoIterator<Item = (K, V)>) -> Options
+    where
+        K: Into<::metrics::SharedString>,
+        V: Into<::metrics::SharedString>,
+    {
+        let labels = labels.into_iter().map(|(name, value)| ::metrics::Label::new(name, value));
+        let metrics = Metrics::new(labels.collect());
+        Options { metrics: metrics.clone(), ..self }.listener(metrics)
     }
 
     /// The longest body, in bytes; a record may take 64 KiB more (RocketMQ's `maxMessageSize`, spec 2.8). A record

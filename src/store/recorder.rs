@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::checkpoint::{IndexFileMark, IndexMark, JavaCheckpoint, QueueMark, Snapshot, WriterId};
@@ -45,6 +46,8 @@ pub(crate) struct Recorder {
     shape: Shape,
     dispatcher: Arc<Dispatcher>,
     kept: Mutex<Kept>,
+    /// What `saved_to` says, for who does not wait until files are synced.
+    recorded: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -70,7 +73,8 @@ impl Recorder {
     ) -> Recorder {
         let written_at = Duration::ZERO;
         let kept = Kept { saved_to, waiting: None, written_at, front_moved: false, closed: false };
-        Recorder { disk, layout, shape, dispatcher, kept: Mutex::new(kept) }
+        let recorded = saved_to.unwrap_or_default().0.into();
+        Recorder { disk, layout, shape, dispatcher, kept: Mutex::new(kept), recorded }
     }
 
     pub(crate) fn dispatcher(&self) -> &Arc<Dispatcher> {
@@ -116,7 +120,7 @@ impl Recorder {
                 kept.waiting = Some(captured);
                 return Err(error);
             }
-            kept.saved_to = Some(at);
+            self.said(kept, at);
         }
         Ok(if self.pending_bytes() > 0 { Next::After(WRITE_EVERY) } else { Next::Wait })
     }
@@ -164,6 +168,17 @@ impl Recorder {
         JavaCheckpoint { physic: at, logics: at, index }.save(&*self.disk, &self.layout.checkpoint())
     }
 
+    /// The place was saved, durably.
+    fn said(&self, kept: &mut Kept, to: LogOffset) {
+        kept.saved_to = Some(to);
+        self.recorded.store(to.0, Ordering::Relaxed);
+    }
+
+    /// Up to where everything derived is said to be durable, 0 if nothing is said: never waits.
+    pub(crate) fn recorded(&self) -> LogOffset {
+        LogOffset(self.recorded.load(Ordering::Relaxed))
+    }
+
     /// Up to where everything derived is said to be durable.
     pub(crate) fn saved_to(&self) -> Option<LogOffset> {
         self.kept.lock().saved_to
@@ -195,7 +210,7 @@ impl Recorder {
         }
         self.write_out(captured.at)?;
         self.save(captured, self.dispatcher.derived().dropped())?;
-        kept.saved_to = Some(captured.at);
+        self.said(kept, captured.at);
         Ok(())
     }
 
@@ -212,7 +227,7 @@ impl Recorder {
             keys.close()?;
         }
         self.save(&captured, self.dispatcher.derived().dropped())?;
-        kept.saved_to = Some(captured.at);
+        self.said(&mut kept, captured.at);
         Ok(())
     }
 
@@ -304,7 +319,7 @@ impl Recorder {
             self.save(&captured, dropped)?;
             derived.drop_below(topic, to);
             kept.waiting = None;
-            kept.saved_to = Some(to);
+            self.said(&mut kept, to);
             derived.queues.drop_topic(topic)
         })
     }

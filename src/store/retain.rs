@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::message::Encoded;
 use crate::offset::LogOffset;
 use crate::retention::Retention;
-use crate::store::sweep::Swept;
+use crate::store::swept::Swept;
 use crate::store::{Inner, Store};
 
 impl Store {

@@ -20,13 +20,16 @@ use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::flush::Flush;
 use crate::offset::LogOffset;
-use crate::retention::{Old, Retention, Scene, Verdict, Why};
+use crate::retention::{Old, Retention, Scene, Verdict};
 use crate::segment::{Held, Segment};
 use crate::store::age;
 use crate::store::guard::Guard;
+use crate::store::herald::Herald;
 use crate::store::keeper::Keeper;
 use crate::store::recorder::Recorder;
+use crate::store::swept::Swept;
 use crate::sync::{Mutex, MutexGuard};
+use crate::trace;
 use crate::worker::{Bell, Next};
 
 /// How long after a failed sweep the next one is tried.
@@ -41,25 +44,6 @@ const LOOKS_PER_SEGMENT: u64 = 64;
 const LEAST_LOOK_BYTES: u64 = 256 << 10;
 const MOST_LOOK_BYTES: u64 = 64 << 20;
 
-/// What a sweep did; see [`Store::sweep`](crate::Store::sweep).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Swept {
-    /// The first byte of the log that is still there.
-    pub first: LogOffset,
-    /// How many segments' files were removed.
-    pub segments: u64,
-    /// What they measured, in bytes.
-    pub bytes: u64,
-    /// Bytes of queue and index files that were removed because they led to nothing any more.
-    pub derived_bytes: u64,
-    /// Bytes of all segments removed so far, by this sweep and earlier ones, that readers still hold: the disk gets
-    /// them back when the last one lets go.
-    pub pinned_bytes: u64,
-    /// Why the newest of the segments went; `None` if nothing was to go.
-    pub why: Option<Why>,
-}
-
 /// See the file's text.
 #[derive(Debug)]
 pub(crate) struct Sweeper {
@@ -68,6 +52,7 @@ pub(crate) struct Sweeper {
     keeper: Arc<Keeper>,
     recorder: Arc<Recorder>,
     clock: Arc<dyn Clock>,
+    herald: Arc<Herald>,
     pub(super) guard: Arc<Guard>,
     rules: Mutex<Retention>,
     /// One sweep at a time.
@@ -111,6 +96,7 @@ pub(crate) struct Parts {
     pub(crate) keeper: Arc<Keeper>,
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) herald: Arc<Herald>,
     pub(crate) bell: Arc<Bell>,
     pub(crate) segment_maker: Arc<Bell>,
 }
@@ -118,7 +104,7 @@ pub(crate) struct Parts {
 impl Sweeper {
     /// A sweeper of an opened store; from now on no segment is made above the guard's limit.
     pub(crate) fn new(parts: Parts, rules: Retention) -> Arc<Sweeper> {
-        let Parts { disk, log, keeper, recorder, clock, bell, segment_maker } = parts;
+        let Parts { disk, log, keeper, recorder, clock, herald, bell, segment_maker } = parts;
         let dir = log.segments().dir().to_path_buf();
         let guard = Arc::new(Guard::new(Arc::clone(&disk), dir, rules.refuse_above));
         // What cannot be asked now is asked again by the first sweep, which reports it.
@@ -138,6 +124,7 @@ impl Sweeper {
             keeper,
             recorder,
             clock,
+            herald,
             guard,
             rules,
             turn,
@@ -235,6 +222,7 @@ impl Sweeper {
     /// [`Error::Io`] and others: what was done stands, the rest is tried again by the next sweep.
     pub(crate) fn sweep(&self, asked: Option<LogOffset>) -> Result<Swept> {
         self.refuse_ended()?;
+        let _span = trace::sweep(self.log.first());
         let rules = if asked.is_some() { Retention::keep_all() } else { self.rules() };
         let (goal, judged) = self.judge(&rules, asked);
         if let Some(goal) = goal {
@@ -326,6 +314,7 @@ impl Sweeper {
         let followed = self.follow(turn, &mut swept);
         swept.first = self.log.first();
         swept.pinned_bytes = turn.pinned_bytes();
+        self.herald.swept(&swept);
         removed.and(followed).map(|()| swept)
     }
 

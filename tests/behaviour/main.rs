@@ -24,18 +24,29 @@ mod changing_threads;
 mod closing;
 mod failures;
 mod flush_policy;
+mod found;
 mod fuzzed;
 mod inspect;
 mod java_stores;
 mod keys;
 mod kinds;
+mod listeners;
+#[cfg(feature = "metrics")]
+mod metered;
 mod numbering;
+#[cfg(feature = "metrics")]
+#[path = "../../examples/prometheus.rs"]
+#[expect(dead_code, reason = "its main is for the example")]
+mod prometheus;
 mod quarantine;
 mod queues;
 mod reopen;
 mod retention;
 mod segments;
 mod space;
+mod stats;
+#[cfg(feature = "tracing")]
+mod traced;
 mod underfoot;
 mod waiting;
 mod watched;

@@ -7,6 +7,7 @@ pub(crate) mod derived;
 pub(crate) mod dice;
 pub(crate) mod expected;
 pub(crate) mod fault_case;
+pub(crate) mod grown;
 pub(crate) mod image;
 pub(crate) mod nest;
 pub(crate) mod oracle;

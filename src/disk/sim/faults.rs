@@ -84,9 +84,26 @@ pub enum FaultKind {
     /// So many bytes are written, at most one less than asked for; then the call errs (`WriteZero`). It counts and
     /// meets writes alone.
     ShortWrite(usize),
+    /// So many bytes are read, at most one less than asked for; then the call errs (`UnexpectedEof`), and the rest of
+    /// the room holds nothing. It counts and meets reads alone.
+    ShortRead(usize),
+    /// A signal came between, and nothing was done: what the door to the system goes on after by itself reaches nobody
+    /// from a real disk, and is an error like any other where it does.
+    Eintr,
+    /// The system asks to be asked again later, and nothing was done.
+    Eagain,
 }
 
 impl FaultKind {
+    /// Whether a call of this kind can meet it.
+    fn can_meet(self, kind: OpKind) -> bool {
+        match self {
+            FaultKind::ShortWrite(_) => kind == OpKind::Write,
+            FaultKind::ShortRead(_) => kind == OpKind::Read,
+            _ => true,
+        }
+    }
+
     pub(super) fn error(self) -> io::Error {
         match self {
             FaultKind::Eio => Errno::IO.into(),
@@ -96,6 +113,11 @@ impl FaultKind {
             FaultKind::ShortWrite(bytes) => {
                 io::Error::new(io::ErrorKind::WriteZero, format!("only {bytes} bytes were written"))
             }
+            FaultKind::ShortRead(bytes) => {
+                io::Error::new(io::ErrorKind::UnexpectedEof, format!("only {bytes} bytes were read"))
+            }
+            FaultKind::Eintr => Errno::INTR.into(),
+            FaultKind::Eagain => Errno::AGAIN.into(),
         }
     }
 }
@@ -208,8 +230,7 @@ impl Script {
         }
         let mut due = None;
         self.armed.retain_mut(|armed| {
-            let can = !matches!(armed.fault.error, FaultKind::ShortWrite(_)) || call.kind == OpKind::Write;
-            if !can || !armed.aim.meets(call) {
+            if !armed.fault.error.can_meet(call.kind) || !armed.aim.meets(call) {
                 return true;
             }
             let left = armed.calls_left.saturating_sub(1);

@@ -67,12 +67,22 @@ impl DiskFile for SimFile {
     }
 
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let inner = self.disk.enter(OpKind::Read, &self.path, Some(self.range(offset, out.len())))?;
+        let mut inner = self.disk.inner();
+        let bytes = Some(self.range(offset, out.len()));
+        let fault = inner.script.meet(&Call { kind: OpKind::Read, path: &self.path, bytes });
         if !self.holds(offset, out.len()) {
             return err(io::ErrorKind::UnexpectedEof, &self.path, "reading beyond the end");
         }
-        self.file(&inner)?.cached.read(offset, out);
-        Ok(())
+        let room = match fault {
+            None => out,
+            Some(FaultKind::ShortRead(most)) => {
+                let most = most.min(out.len().saturating_sub(1));
+                out.get_mut(..most).unwrap_or_default()
+            }
+            Some(other) => return Err(other.error()),
+        };
+        self.file(&inner)?.cached.read(offset, room);
+        fault.map_or(Ok(()), |fault| Err(fault.error()))
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {

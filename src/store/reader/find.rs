@@ -71,8 +71,8 @@ impl Find {
             Ok(record) => Ok(self.is_wanted(&record).then_some(record)),
             // Before the log's first byte, or not to be seen yet.
             Err(Error::OutOfRange { .. }) => Ok(None),
-            Err(Error::Corrupt(place)) if !is_damaged_record(&place.what) => Ok(None),
-            Err(error) => Err(error),
+            Err(error @ Error::Corrupt(_)) if !is_damaged_record(&error) => Ok(None),
+            Err(error) => self.log.told(Err(error)),
         }
     }
 
@@ -97,9 +97,11 @@ impl Find {
     }
 }
 
-/// Whether a record stands there and is damaged. Anything else that is no record may be the index's fault.
-fn is_damaged_record(what: &Damage) -> bool {
-    matches!(what, Damage::BadBodyChecksum | Damage::BadRecordChecksum | Damage::NoRecordChecksum)
+/// Whether a record stands there and is damaged. Anything else that is no record may be the fault of whoever named the
+/// place, such as the index.
+pub(in crate::store) fn is_damaged_record(error: &Error) -> bool {
+    let Error::Corrupt(place) = error else { return false };
+    matches!(place.what, Damage::BadBodyChecksum | Damage::BadRecordChecksum | Damage::NoRecordChecksum)
 }
 
 /// An error is an item of its own: a damaged record ([`Error::Corrupt`]) hides no other one, and the search goes on

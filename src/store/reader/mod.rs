@@ -29,6 +29,7 @@ use crate::offset::{LogOffset, QueueOffset};
 pub use fetch::{Batch, Fetch, Status};
 pub use filter::Filter;
 pub use find::Find;
+pub(in crate::store) use find::is_damaged_record;
 pub use news::News;
 pub use raw::RawBatch;
 pub use records::Records;
@@ -175,7 +176,7 @@ impl Queue {
     /// if its record is damaged or its queue entry points elsewhere; [`Error::QuarantinedMessages`] if damage of the
     /// log took messages there: ask for its `next`; [`Error::Io`]; [`Error::Failed`].
     pub fn fetch(&self, wanted: &Fetch) -> Result<Batch> {
-        fetch::fetch(self, wanted)
+        self.log().told(fetch::fetch(self, wanted))
     }
 
     /// The same pull as raw stored bytes, for a broker's reply by `sendfile`: messages that lie side by side in the
@@ -187,7 +188,7 @@ impl Queue {
     /// # Errors
     /// As [`Queue::fetch`].
     pub fn raw(&self, wanted: &Fetch) -> Result<RawBatch> {
-        raw::fetch(self, wanted)
+        self.log().told(raw::fetch(self, wanted))
     }
 
     /// The message at `at`.
@@ -197,6 +198,10 @@ impl Queue {
     /// [`Error::QuarantinedMessages`] if it was lost in the log's damage; [`Error::Corrupt`], [`Error::Io`],
     /// [`Error::Failed`].
     pub fn record_at(&self, at: QueueOffset) -> Result<Record> {
+        self.log().told(self.record_of(at))
+    }
+
+    fn record_of(&self, at: QueueOffset) -> Result<Record> {
         let bounds = self.bounds()?;
         if at < bounds.min {
             return Err(self.before_start(bounds, at)?);
@@ -225,7 +230,7 @@ impl Queue {
     /// # Errors
     /// [`Error::Corrupt`] if an entry on the way points at another record or at none; [`Error::Io`].
     pub fn offset_at_time(&self, at: Timestamp, bound: Bound) -> Result<QueueOffset> {
-        time::offset_at(self, at, bound)
+        self.log().told(time::offset_at(self, at, bound))
     }
 
     /// Waits until there is a message beyond: [`Queue::max`] is above `beyond`. Block on it, or await it.

@@ -108,7 +108,7 @@ impl Iterator for Records {
             }
             Err(error) => {
                 self.ended = Some(error.clone());
-                Some(Err(error))
+                Some(self.queue.log().told(Err(error)))
             }
         }
     }

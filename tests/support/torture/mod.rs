@@ -4,7 +4,9 @@
 //! its own: whatever happens to the others, the same seed, bar and number try the same again.
 
 mod bits;
+mod bodies;
 mod bound;
+mod copies;
 mod faults;
 mod limits;
 mod minimise;
@@ -82,8 +84,18 @@ impl Bar {
 
 /// All that is there, in the order in which it is swept.
 pub(crate) fn bars() -> Vec<Bar> {
-    [power::bars(), bound::bars(), faults::bars(), bits::bars(), pages::bars(), space::bars(), limits::bars()]
-        .concat()
+    [
+        power::bars(),
+        bound::bars(),
+        copies::bars(),
+        faults::bars(),
+        bits::bars(),
+        pages::bars(),
+        bodies::bars(),
+        space::bars(),
+        limits::bars(),
+    ]
+    .concat()
 }
 
 /// A promise that was not kept.

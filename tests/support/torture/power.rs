@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sawlog::disk::sim::{Replay, SimDisk, Survivors};
-use sawlog::{Message, Store};
+use sawlog::{LogOffset, Message, Store};
 
 use super::super::dice::Dice;
 use super::super::expected::{Expected, Promised, ROOT, SEGMENT_BYTES, Taken};
+use super::super::grown::{self, Grown};
 use super::super::image::{Image, Stop};
 use super::super::nest::{self, DEEPEST, Nest};
 use super::super::oracle::{examine, open};
@@ -31,7 +32,7 @@ pub(super) fn bars() -> Vec<Bar> {
         },
         Bar {
             names: &["A5"],
-            tries: "power cut at every operation of a first open, roll-over, checkpoint, shutdown and a cut of the tail",
+            tries: "power cut at every operation of a first open, roll-over, checkpoint, shutdown, retention, cut of the tail",
             until: Until::Jobs(10 * OPERATIONS.len() as u64),
             job: seldom,
         },
@@ -146,18 +147,25 @@ fn barrier(job: &Job<'_>) {
     }
 }
 
-/// What a store does seldom. (Retention has a sweep of its own in the crate's crash tests.)
+/// What a store does seldom.
 #[derive(Clone, Copy, Debug)]
 enum Seldom {
     FirstOpen,
     RollOver,
     Checkpoint,
     Shutdown,
+    Retention,
     TailCut,
 }
 
-const OPERATIONS: [Seldom; 5] =
-    [Seldom::FirstOpen, Seldom::RollOver, Seldom::Checkpoint, Seldom::Shutdown, Seldom::TailCut];
+const OPERATIONS: [Seldom; 6] = [
+    Seldom::FirstOpen,
+    Seldom::RollOver,
+    Seldom::Checkpoint,
+    Seldom::Shutdown,
+    Seldom::Retention,
+    Seldom::TailCut,
+];
 
 /// Some records in a store, which is then left open.
 fn started(disk: &SimDisk, dice: &mut Dice) -> (Store, Expected, std::sync::Arc<sawlog::clock::HandClock>) {
@@ -193,7 +201,7 @@ fn act(what: Seldom, disk: &SimDisk, dice: &mut Dice) -> (Expected, std::ops::Ra
     let (store, mut log, clock) = started(disk, dice);
     let from = disk.recorded();
     match what {
-        Seldom::FirstOpen | Seldom::TailCut => {}
+        Seldom::FirstOpen | Seldom::Retention | Seldom::TailCut => {}
         Seldom::RollOver => {
             while log.end().0 < 2 * SEGMENT_BYTES {
                 put(&store, &mut log, disk, 9_000 + dice.below(30_000) as usize, dice);
@@ -213,12 +221,24 @@ fn act(what: Seldom, disk: &SimDisk, dice: &mut Dice) -> (Expected, std::ops::Ra
 
 fn seldom(job: &Job<'_>) {
     let operation = OPERATIONS[(job.number % OPERATIONS.len() as u64) as usize];
+    if let Seldom::Retention = operation {
+        return retention(job);
+    }
     let mut dice = Dice::new(job.shared_seed());
     let mut disk = SimDisk::recording();
-    let (mut log, mut range) = act(operation, &disk, &mut dice);
+    let is_before_all = matches!(operation, Seldom::TailCut);
+    let (mut log, mut range) = if is_before_all {
+        // Killed: of a store that was closed a torn record would be damage, and refused.
+        let (store, log, _) = started(&disk, &mut dice);
+        let killed = disk.kill();
+        drop(store);
+        disk = killed;
+        (log, 0..0)
+    } else {
+        act(operation, &disk, &mut dice)
+    };
     log.read_bytes(&disk, log.end());
-    let mut is_before_all = false;
-    if let Seldom::TailCut = operation {
+    if is_before_all {
         // A torn record at the end, then the recovery that cuts it.
         let last = log.taken.pop().unwrap().position;
         let in_segment = last.offset.0 % SEGMENT_BYTES;
@@ -231,7 +251,6 @@ fn seldom(job: &Job<'_>) {
         drop(opened.unwrap());
         log.bytes.truncate(log.end().0 as usize);
         range = 0..disk.recorded();
-        is_before_all = true;
     }
     let mut replay = disk.replay();
     for at in range.start..=range.end {
@@ -252,6 +271,31 @@ fn seldom(job: &Job<'_>) {
                     },
                 );
             }
+        }
+    }
+}
+
+/// A sweep asked for or made by a rule, under either policy, with and without a dropped topic.
+fn retention(job: &Job<'_>) {
+    let round = job.number / OPERATIONS.len() as u64;
+    let grown = Grown::new((job.shared_seed() >> 8) / 12 * 12 + round % 12);
+    let before = grown.promised();
+    grown.disk.start_recording();
+    grown.sweep().unwrap();
+    let (either, done) = (grown.beginning_at(&[LogOffset(0), grown.goal]), grown.beginning_at(&[grown.goal]));
+    let (after, mut replay) = (grown.promised(), grown.disk.replay());
+    for at in 0..=replay.len() {
+        replay.advance_to(at);
+        let is_last = at == replay.len();
+        let (log, promised) = if is_last { (&done, after) } else { (&either, before) };
+        for (how, image) in grown::images(&replay, Dice::part(job.shared_seed(), at as u64)) {
+            job.case(&format!("a sweep {how} at {at} of {}", replay.len()), |dice| {
+                job.met("Retention", 1);
+                grown::check_image(&image, &grown, log, promised, dice)
+            });
+        }
+        if job.is_over() {
+            return;
         }
     }
 }

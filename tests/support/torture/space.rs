@@ -1,13 +1,15 @@
 //! Disks that fill and are freed, and stores that only ever crash (promises D2 and D7).
 
+use std::path::Path;
 use std::time::Duration;
 
+use sawlog::disk::Disk;
 use sawlog::disk::sim::{SimDisk, Survivors};
 use sawlog::{Message, Retention, Store};
 
 use super::super::expected::{Expected, ROOT, Taken};
-use super::super::oracle::check_log;
-use super::super::workload::{clock, options};
+use super::super::oracle::{check_log, examine};
+use super::super::workload::{Size, Workload, clock, options};
 use super::{Bar, Job, Until};
 
 pub(super) fn bars() -> Vec<Bar> {
@@ -17,6 +19,12 @@ pub(super) fn bars() -> Vec<Bar> {
             tries: "the disk fills, byte for byte elsewhere, and is freed: appends go on without a restart",
             until: Until::Cases(1_000),
             job: fill_and_free,
+        },
+        Bar {
+            names: &["D3"],
+            tries: "an image is opened with 0 bytes free: opens, or a typed error that loses nothing; then with room",
+            until: Until::Cases(10_000),
+            job: open_without_room,
         },
         Bar {
             names: &["D7"],
@@ -68,6 +76,51 @@ fn fill_and_free(job: &Job<'_>) {
         });
     }
     drop(store.close());
+}
+
+/// More than any store here needs.
+const AMPLE_BYTES: u64 = 1 << 40;
+
+/// How much room was enough for an open that had none, in words.
+fn enough(bytes: u64) -> String {
+    format!("opened with {} KiB free", bytes >> 10)
+}
+
+fn open_without_room(job: &Job<'_>) {
+    let work = Workload::run(job.shared_seed(), Size::STANDARD);
+    let mut replay = work.disk.replay();
+    for at in (0..=replay.len()).step_by(3) {
+        replay.advance_to(at);
+        job.case(&format!("cut at {at}, opened with no room"), |dice| {
+            let model = Survivors::ALL[dice.below(5) as usize];
+            let cut = replay.power_cut(dice.draw(), model);
+            let promised = work.log.promised(work.log.end_of_last(|t| t.flushed.is_by(at)), at);
+            let mut free = 0;
+            loop {
+                cut.capacity_bytes(AMPLE_BYTES);
+                let space = cut.space(Path::new("/")).map_err(|e| e.to_string())?;
+                cut.capacity_bytes(space.total - space.free + free);
+                match Store::open(ROOT, options(&cut, &clock(), dice.percent(50))) {
+                    Ok(_) => {
+                        job.met(enough(free), 1);
+                        break;
+                    }
+                    Err(why) if why.is_full() && free < (1 << 20) => {}
+                    Err(why) => return Err(format!("{free} bytes free: {why}")),
+                }
+                if cut.open_handles() > 0 {
+                    return Err(format!("{} handles are left open", cut.open_handles()));
+                }
+                free = (free * 2).max(4 << 10);
+            }
+            // What the failed attempts left is as good as what they found.
+            cut.capacity_bytes(AMPLE_BYTES);
+            examine(&cut, &work.log, promised, dice.draw()).map(drop)
+        });
+        if job.is_over() {
+            return;
+        }
+    }
 }
 
 fn crash_loop(job: &Job<'_>) {

@@ -135,6 +135,36 @@ fn a_short_write_leaves_its_prefix_and_errs() {
 }
 
 #[test]
+fn a_short_read_brings_its_prefix_and_errs() {
+    let disk = SimDisk::new();
+    let file = synced(&disk, "/a", 10);
+    file.write_at(0, b"0123456789").unwrap();
+    disk.fail_at(1, Fault::once(FaultKind::ShortRead(3)));
+    assert!(file.write_at(0, b"0").is_ok() && file.sync().is_ok(), "it waits for a read");
+    let mut out = [b'-'; 5];
+    assert_eq!(kind(file.read_at(2, &mut out)), io::ErrorKind::UnexpectedEof);
+    assert_eq!(&out, b"234--");
+    disk.fail_at(1, Fault::once(FaultKind::ShortRead(100)));
+    assert!(file.read_at(0, &mut out).is_err());
+    assert_eq!(&out, b"0123-", "one byte at least is missing");
+    disk.fail_at(1, Fault::once(FaultKind::ShortRead(0)));
+    assert!(file.view(0, 1).is_err() && file.view(0, 1).is_ok());
+}
+
+#[test]
+fn an_interruption_and_a_call_for_patience_do_nothing_and_err() {
+    let disk = SimDisk::new();
+    let file = synced(&disk, "/a", 10);
+    for (error, told) in
+        [(FaultKind::Eintr, io::ErrorKind::Interrupted), (FaultKind::Eagain, io::ErrorKind::WouldBlock)]
+    {
+        disk.fail_at(1, Fault::once(error));
+        assert_eq!(kind(file.write_at(0, b"x")), told);
+        assert_eq!(bytes(&disk, "/a"), [0; 10]);
+    }
+}
+
+#[test]
 fn a_failed_sync_makes_the_next_one_answer_ok_without_being_durable() {
     let disk = SimDisk::new();
     let file = synced(&disk, "/a", 8);

@@ -16,8 +16,14 @@ use sawlog::flush::{AsyncFlush, SyncFlush};
 use sawlog::message::Checksum;
 use sawlog::{Ack, Error, Level, LogOffset, Message, Options, Record, Store, Stored};
 
+use super::input::Input;
+
 /// More operations than this teach nothing new.
-const MOST_OPERATIONS: usize = 300;
+const MOST_OPERATIONS: usize = 100;
+/// The whole log is read again after so many operations, and at every opening; else what has come since.
+const WHOLE_LOOK: u64 = 16;
+/// An opening takes as long as fifty appends.
+const MOST_OPENINGS: u32 = 8;
 const SEGMENT_BYTES: u64 = 64 * 1024;
 const TOPICS: [&str; 3] = ["a", "b", "topic"];
 const QUEUES: [u32; 4] = [0, 1, 1023, 1024];
@@ -42,21 +48,6 @@ pub fn run(input: &[u8]) {
     world.disk.clear_faults();
     let end = input.byte();
     world.end_and_open(end, &mut input);
-}
-
-struct Input<'a>(&'a [u8]);
-
-impl Input<'_> {
-    fn next(&mut self) -> Option<u8> {
-        let (first, rest) = self.0.split_first()?;
-        self.0 = rest;
-        Some(*first)
-    }
-
-    /// The next byte, or 0 where there is none.
-    fn byte(&mut self) -> u8 {
-        self.next().unwrap_or(0)
-    }
 }
 
 /// One message that an append took.
@@ -87,6 +78,9 @@ struct World {
     failed: bool,
     faults: u64,
     looks: u64,
+    /// So many of them were read and held against what was sent, since the last opening.
+    held: usize,
+    openings: u32,
 }
 
 fn message(number: u64, kind: u8, size: u8) -> (Message, Sent) {
@@ -128,6 +122,8 @@ impl World {
             failed: false,
             faults: 0,
             looks: 0,
+            held: 0,
+            openings: 0,
         };
         world.open();
         world
@@ -262,12 +258,16 @@ impl World {
         self.failed |= store.failure().is_some();
         self.faulted();
         let marks = store.marks();
-        let seen: sawlog::Result<Vec<Record>> = store.scan(marks.first).collect();
+        let whole = self.looks.is_multiple_of(WHOLE_LOOK);
+        let from = if whole { 0 } else { self.held.saturating_sub(1) };
+        let start = self.sent.get(from).map_or(marks.first, |sent| sent.told.position.offset);
+        let seen: sawlog::Result<Vec<Record>> = store.scan(start.min(marks.visible)).collect();
         match seen {
             Ok(seen) => {
                 let visible = self.sent.partition_point(|sent| sent.told.position.end() <= marks.visible);
-                assert_eq!(seen.len(), visible, "{marks:?}");
-                self.hold(&seen);
+                assert_eq!(from + seen.len(), visible.max(from), "{marks:?}");
+                self.hold(&seen, from);
+                self.held = visible.max(from);
             }
             Err(error) => assert!(self.faulted(), "what is visible can be read: {error}"),
         }
@@ -284,17 +284,20 @@ impl World {
         }
     }
 
-    /// The records are the first of those that were sent, one by one.
-    fn hold(&self, records: &[Record]) {
-        assert!(records.len() <= self.sent.len(), "a phantom: {} of {}", records.len(), self.sent.len());
+    /// The records are those that were sent, one by one, from the `from`th on.
+    fn hold(&self, records: &[Record], from: usize) {
+        let sent = self.sent.get(from..).unwrap_or_default();
+        assert!(records.len() <= sent.len(), "a phantom: {} of {}", records.len(), sent.len());
         let mut queues = BTreeMap::new();
         let mut last = Timestamp(1);
-        for (record, sent) in records.iter().zip(&self.sent) {
+        for (record, sent) in records.iter().zip(sent) {
             assert_eq!(record.position, sent.told.position);
             assert_eq!((record.topic().as_str(), record.queue_id()), (sent.topic, sent.queue));
             assert_eq!((record.queue_offset, record.stored), (sent.told.queue_offset, sent.told.stored));
             assert!(record.body() == &sent.body, "a body that nobody sent");
-            let next = queues.entry((sent.topic, sent.queue)).or_insert(0);
+            // Looked at from its middle the log does not say where a queue began.
+            let first = if from == 0 { 0 } else { record.queue_offset.0 };
+            let next = queues.entry((sent.topic, sent.queue)).or_insert(first);
             assert_eq!(record.queue_offset.0, *next, "a gap in a queue, or a double");
             *next += 1;
             assert!(record.stored >= last, "store time stepped back");
@@ -340,7 +343,8 @@ impl World {
             self.disk.fail_at_aimed(aim(what), u64::from(nth), fault(what));
         }
         self.faults = self.disk.faults_fired();
-        self.open()
+        self.openings += 1;
+        self.open() && self.openings < MOST_OPENINGS
     }
 
     /// Opens once and looks at what is durable alone: of the rest nobody knows. The run ends here.
@@ -349,7 +353,7 @@ impl World {
         let found = store.scan(store.marks().first).take(self.durable);
         let found: Vec<Record> = found.map(|r| r.expect("what is durable can be read")).collect();
         assert_eq!(found.len(), self.durable, "{}", store.recovery());
-        self.hold(&found);
+        self.hold(&found, 0);
         false
     }
 
@@ -389,9 +393,10 @@ impl World {
         let least = if self.failed { self.durable } else { self.durable.max(self.written) };
         if !self.half_written {
             assert!(found.len() >= least, "{} of {least} are left: {report}", found.len());
-            self.hold(&found);
+            self.hold(&found, 0);
         }
         self.sent.truncate(found.len());
+        self.held = 0;
         // As above: of a record that was torn keys and tags may be gone, and nobody sees it.
         let may_be_torn = (self.half_written || self.failed) && self.checksum == Checksum::Body;
         let sound = self.sent.len() == found.len() && !may_be_torn;

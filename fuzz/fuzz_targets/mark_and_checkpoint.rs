@@ -1,0 +1,15 @@
+//! Any bytes: mark, ranges, queues, checkpoint and abort mark damaged; see `damaged` in the model.
+
+#![no_main]
+
+use std::alloc::System;
+
+use cap::Cap;
+use libfuzzer_sys::fuzz_target;
+use sawlog_fuzz::{Area, damaged};
+
+/// A length that is believed before it is checked ends the run: all files together have a few hundred KiB.
+#[global_allocator]
+static MEMORY: Cap<System> = Cap::new(System, 64 << 20);
+
+fuzz_target!(|input: &[u8]| damaged::run(Area::Marks, input));
