@@ -75,6 +75,18 @@ impl Disk for MappedDisk {
         self.os.replace(from, to)
     }
 
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.os.link(from, to)
+    }
+
+    fn rename_folder(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.os.rename_folder(from, to)
+    }
+
+    fn remove_folder(&self, dir: &Path) -> io::Result<()> {
+        self.os.remove_folder(dir)
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.os.remove(path)
     }

@@ -111,6 +111,24 @@ pub trait Disk: fmt::Debug + Send + Sync {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Gives a file another name, atomically in place of an existing one. For our own small files alone.
     fn replace(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Gives a file one more name on the same file system, never over an existing one (`AlreadyExists`). Both names are
+    /// then one file. A disk that has no such thing answers `Unsupported`, which is what this default does.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let _ = (from, to);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    /// Gives a folder and all in it another name, atomically and never over an existing one (`AlreadyExists`). A disk that
+    /// cannot answers `Unsupported`, which is what this default does.
+    fn rename_folder(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let _ = (from, to);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    /// Removes a folder in which nothing is (`DirectoryNotEmpty`, `NotFound`). A disk that cannot answers `Unsupported`,
+    /// which is what this default does.
+    fn remove_folder(&self, dir: &Path) -> io::Result<()> {
+        let _ = dir;
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// Removes a file; open handles stay readable. A missing one is an error (`NotFound`).
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes the names in a folder durable: those added, and those removed.

@@ -102,6 +102,22 @@ impl Disk for OsDisk {
         fs::rename(from, to)
     }
 
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::hard_link(from, to)
+    }
+
+    // Where the kernel knows no such flag a folder that came into being meanwhile is replaced only if it is empty.
+    fn rename_folder(&self, from: &Path, to: &Path) -> io::Result<()> {
+        match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+            Err(Errno::INVAL | Errno::NOSYS) if folder::entry(to)?.is_none() => fs::rename(from, to),
+            other => Ok(other?),
+        }
+    }
+
+    fn remove_folder(&self, dir: &Path) -> io::Result<()> {
+        fs::remove_dir(dir)
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
     }

@@ -1,6 +1,6 @@
 //! Look into a store without touching it: [`survey`] what is there, read it with a [`Reader`].
 //!
-//! All of this opens files for reading alone, takes no lock, changes no byte and reads by position, never through a
+//! All of this but [`snapshot`] opens files for reading alone, takes no lock, changes no byte and reads by position, never through a
 //! mapping, so that a failing device is an error and no signal. It works on a store that another process is writing, a
 //! RocketMQ broker or a [`Store`](crate::Store): files that grow, roll or vanish meanwhile are no errors. On a folder
 //! that is no store it answers [`Error::Foreign`].
@@ -31,6 +31,7 @@ mod parts;
 mod queue_files;
 mod reader;
 mod show;
+mod snapshot;
 mod survey;
 mod verify;
 
@@ -47,6 +48,7 @@ pub use folder::OddFile;
 pub use opening::{Opening, PlannedCut, Recovery};
 
 pub use reader::{Follow, KeySearch, QueueFollow, QueueReader, Reader};
+pub use snapshot::{SnapshotMade, SnapshotOptions, SnapshotTold};
 pub use survey::{
     AbortFound, CheckpointFound, Holds, IndexFileFound, IndexFound, MarkFound, QueueFound, SegmentFound,
     SnapshotFound, Survey, WriterState,
@@ -119,6 +121,20 @@ impl Look {
         verify::verify(self, options, &mut told)
     }
 
+    /// A verified copy of the store in the folder `out`, which must not be there yet; see [`snapshot`]. Unlike the other
+    /// calls it uses more of the disk than reading: links, copies, and the store's lock while nobody else has it.
+    ///
+    /// # Errors
+    /// As [`snapshot`].
+    pub fn snapshot(
+        &self,
+        out: impl AsRef<Path>,
+        options: &SnapshotOptions,
+        mut told: impl FnMut(SnapshotTold<'_>) -> ControlFlow<()>,
+    ) -> Result<SnapshotMade> {
+        snapshot::snapshot(self, out.as_ref(), options, &mut told)
+    }
+
     /// A reader of this store.
     ///
     /// # Errors
@@ -175,4 +191,49 @@ pub fn verify(
     told: impl FnMut(Told<'_>) -> ControlFlow<()>,
 ) -> Result<Verification> {
     Look::at(root).verify(options, told)
+}
+
+/// A consistent copy of a store in the folder `out`, which must not be there yet: sealed segments by hard links where the
+/// file system has them, the rest by copies; verified before it gets its name.
+///
+/// Of a store at rest, which is locked meanwhile, it is all that is there. Of one that sawlog is writing, in this process
+/// or another, it is what the mark said was durable when the copy began, with the queues and the key index as far
+/// as they were in files by then; it opens as after a crash at that moment, losing nothing of that. A store that a
+/// broker is writing is refused: nothing says what of it is durable.
+///
+/// A linked segment is one file with two names. Nobody writes into such segments but whoever cuts the log at damage
+/// (`OnDamage::FirstBroken`, and a Java broker after a crash), and then through both names: for a copy that shares nothing
+/// use [`SnapshotOptions::copy_all`]. What was once cut or put aside is not copied.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # use sawlog::{Message, Options, Store, inspect};
+/// # use std::ops::ControlFlow;
+/// let root = folder.path().join("store");
+/// let store = Store::open(&root, Options::new().segment_bytes(1 << 20))?;
+/// store.append(&Message::new("orders", "paid").queue(3))?.wait()?;
+/// store.close()?;
+///
+/// let out = folder.path().join("copy");
+/// let made = inspect::snapshot(&root, &out, &inspect::SnapshotOptions::new(), |_| ControlFlow::Continue(()))?;
+/// assert!(made.kept && made.verified.is_some_and(|verified| verified.records == 1));
+/// let copy = Store::open(&out, Options::new())?;
+/// assert_eq!(copy.scan(copy.marks().first).count(), 1);
+/// # copy.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// [`Error::InvalidOptions`](crate::Error::InvalidOptions) if `out` is there already or lies within the store;
+/// [`Error::Locked`](crate::Error::Locked) if a broker has it, or another snapshot is being made of it at rest;
+/// [`Error::Foreign`](crate::Error::Foreign) if there is no store; [`Error::Corrupt`](crate::Error::Corrupt) if its
+/// small files are damaged and somebody has it open; [`Error::Io`](crate::Error::Io). Nothing stands under the name
+/// `out` then.
+pub fn snapshot(
+    root: impl AsRef<Path>,
+    out: impl AsRef<Path>,
+    options: &SnapshotOptions,
+    told: impl FnMut(SnapshotTold<'_>) -> ControlFlow<()>,
+) -> Result<SnapshotMade> {
+    Look::at(root).snapshot(out, options, told)
 }

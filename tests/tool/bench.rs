@@ -171,3 +171,31 @@ fn a_torture_of_two_bars_counts_them_and_one_case_can_be_tried_again() {
     let (code, _, err) = answer(&["torture", "--bar", "Z9"], dir.path());
     assert!(code == 2 && err.contains("no bar Z9"), "{code}: {err}");
 }
+
+#[test]
+fn waits_are_measured_at_a_rate_and_drawn() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (svg, hdr, json) = (at("w.svg"), at("w"), at("w.json"));
+    let words = [
+        ["bench", folder.path().to_str().unwrap(), "--rate", "400", "--seconds", "0.5", "--producers", "2"],
+        ["--segment-bytes", "1M", "--svg", &svg, "--hdr", &hdr, "--json", &json],
+    ]
+    .concat();
+    let (code, out, err) = answer(&words, folder.path());
+    assert_eq!((code, &err[..]), (0, ""), "{out}");
+    assert!(out.contains("SYNC_FLUSH: ") && out.contains("ASYNC_FLUSH: ") && out.contains("p99.99"), "{out}");
+    let done: Value = serde_json::from_slice(&fs::read(&json).unwrap()).unwrap();
+    for run in done["runs"].as_array().unwrap() {
+        // Each message that was due is measured, or told to be unsent.
+        assert_eq!(run["messages"].as_u64().unwrap() + run["unsent"].as_u64().unwrap(), 200, "{done}");
+    }
+    assert_eq!(fs::read_to_string(&svg).unwrap().matches("<polyline").count(), 2);
+    for policy in ["sync", "async"] {
+        let text = fs::read_to_string(format!("{hdr}.{policy}.hgrm")).unwrap();
+        assert!(text.contains("1/(1-Percentile)"), "{text}");
+    }
+    let mut left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["w.async.hgrm", "w.json", "w.svg", "w.sync.hgrm"], "the stores are gone");
+}

@@ -168,6 +168,40 @@ fn a_record_that_rotted() {
 }
 
 #[test]
+fn repairs_that_are_thought_over() {
+    let rot = |store: &Path| write_at(&store.join("commitlog/00000000000000065536"), 100, b"?");
+    let runs = [
+        "repair store",
+        "repair store --damage cut",
+        "repair store --damage quarantine",
+        "repair store --rebuild --json",
+        "repair store --apply",
+        "repair store --aside old",
+        "repair nowhere",
+    ];
+    over_damage("repair", rot, &runs);
+    over_stores(
+        "repair-sound",
+        &["repair rocketmq-5.3.3/plain --apply", "repair rocketmq-5.3.3/plain --rebuild"],
+    );
+}
+
+#[test]
+fn what_snapshot_and_append_refuse() {
+    let runs = [
+        "snapshot rocketmq-5.3.3/plain rocketmq-4.9.8",
+        "snapshot rocketmq-5.3.3/plain rocketmq-5.3.3/plain/copy",
+        "snapshot nowhere copy",
+        "snapshot rocketmq-5.3.3/plain",
+        "append nowhere --topic orders",
+        "append rocketmq-5.3.3/plain --topic a/b",
+        "append rocketmq-5.3.3/plain --topic orders --key-from regex:x",
+        "append nowhere --topic orders --segment-bytes 65536",
+    ];
+    over_stores("refusals", &runs);
+}
+
+#[test]
 fn a_segment_that_is_missing() {
     let missing = |store: &Path| fs::remove_file(store.join("commitlog/00000000000000131072")).unwrap();
     over_damage("missing-segment", missing, &["survey store", "verify store"]);

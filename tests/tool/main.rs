@@ -13,10 +13,13 @@
     reason = "tests may stop at the first surprise"
 )]
 
+mod append;
 mod bench;
 mod golden;
 mod live;
 mod manners;
+mod repair;
+mod snapshot;
 mod terminal;
 
 use std::collections::BTreeMap;

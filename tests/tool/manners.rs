@@ -45,7 +45,19 @@ fn an_interrupted_dump_ends_with_a_whole_line() {
 
 #[test]
 fn every_command_tells_how_it_is_used_and_what_it_answers() {
-    for command in ["survey", "verify", "dump", "tail", "find", "offsets", "completions", "man"] {
+    for command in [
+        "survey",
+        "verify",
+        "dump",
+        "tail",
+        "find",
+        "offsets",
+        "append",
+        "snapshot",
+        "repair",
+        "completions",
+        "man",
+    ] {
         let (code, out, _) = answer(&[command, "--help"], &data());
         assert_eq!(code, 0, "{command}");
         assert!(out.contains(&format!("Examples:\n  sawlog {command}")), "{out}");

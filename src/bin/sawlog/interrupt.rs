@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::failure::{Failure, Result};
+
+/// How often somebody who waits for something else looks whether the end was asked for.
+pub(crate) const EVERY: Duration = Duration::from_millis(100);
 
 /// Whether the end was asked for.
 #[derive(Clone, Debug)]

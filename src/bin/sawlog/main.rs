@@ -1,6 +1,7 @@
-//! The `sawlog` tool: looks into a store of sawlog's or RocketMQ's without touching it, and measures a disk.
+//! The `sawlog` tool: looks into a store of sawlog's or RocketMQ's, fills, copies and mends it, and measures a disk.
 #![expect(clippy::print_stderr, reason = "a tool talks to its user")]
 
+mod append;
 mod bench;
 mod completions;
 mod dump;
@@ -11,6 +12,8 @@ mod man;
 mod offsets;
 mod output;
 mod records;
+mod repair;
+mod snapshot;
 mod store;
 mod survey;
 mod tail;
@@ -35,7 +38,7 @@ Exit codes:
 The commands that look (survey, verify, dump, tail, find, offsets) open files for reading alone and
 take no lock: they work beside a running broker, and change no byte.";
 
-/// Looks into the store of sawlog or of an Apache RocketMQ broker, and measures disks.
+/// Looks into the store of sawlog or of an Apache RocketMQ broker, fills, copies and mends it, and measures disks.
 #[derive(Debug, Parser)]
 #[command(name = "sawlog", version, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
@@ -63,6 +66,15 @@ enum Command {
     /// Tell each queue's offset at a time.
     #[command(after_help = offsets::EXAMPLES)]
     Offsets(offsets::Args),
+    /// Store each line of standard input as a message.
+    #[command(after_help = append::EXAMPLES)]
+    Append(append::Args),
+    /// Copy a store consistently, sealed segments by hard links, and verify the copy.
+    #[command(after_help = snapshot::EXAMPLES)]
+    Snapshot(snapshot::Args),
+    /// Mend a store: cut a torn tail, step over damage or cut at it, make queues and key index anew.
+    #[command(after_help = repair::EXAMPLES)]
+    Repair(repair::Args),
     /// Write, close, reopen, kill, recover, read everything back and verify it; print one table.
     #[command(after_help = bench::EXAMPLES)]
     Bench(bench::Args),
@@ -89,6 +101,9 @@ fn main() -> ExitCode {
         Command::Tail(args) => tail::run(&args),
         Command::Find(args) => find::run(&args),
         Command::Offsets(args) => offsets::run(&args),
+        Command::Append(args) => append::run(&args),
+        Command::Snapshot(args) => snapshot::run(&args),
+        Command::Repair(args) => repair::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::BenchChild(args) => bench::run_child(&args),
         Command::Completions(args) => completions::run(&args),

@@ -1,9 +1,9 @@
-//! What all commands that look into a store have in common: which one, and what its files do not say.
+//! What all commands on a store have in common: which one, and what its files do not say.
 
 use std::path::PathBuf;
 
-use sawlog::DelayLevels;
-use sawlog::inspect::{Look, Reader};
+use sawlog::inspect::{Look, Opening, Reader};
+use sawlog::{DelayLevels, Error, Options, Retention};
 
 use crate::failure::{Failure, Result};
 
@@ -37,5 +37,29 @@ impl StoreArgs {
 
     pub(crate) fn reader(&self) -> Result<Reader> {
         self.look().reader().map_err(Failure::of_store)
+    }
+    /// Options for opening the store to write: those that its files show, and nothing of it may be removed for its
+    /// age. Whoever holds it is noticed before anything is touched. Where there is no store, one may be begun if
+    /// `create` says so.
+    pub(crate) fn options(&self, create: bool) -> Result<Options> {
+        let mut options = Options::new().retention(Retention::keep_all());
+        if let Some(levels) = &self.delay_levels {
+            options = options.delay_levels(levels.clone());
+        }
+        let survey = match self.look().survey() {
+            Ok(survey) => survey,
+            // A folder that is no store yet. One of another kind is refused by the opening itself.
+            Err(Error::Foreign { .. }) if create => return Ok(options),
+            Err(error) => return Err(Failure::of_store(error)),
+        };
+        if matches!(survey.opening, Opening::Held) {
+            return Err(Failure::of_store(Error::Locked(self.dir.clone())));
+        }
+        // A wrong division would have the index made anew.
+        let given = self.index_slots.zip(self.index_entries);
+        Ok(match given.or(survey.index.and_then(|index| index.geometry)) {
+            Some((slots, entries)) => options.index_slots(slots).index_entries(entries),
+            None => options,
+        })
     }
 }

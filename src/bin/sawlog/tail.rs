@@ -1,14 +1,12 @@
 //! `sawlog tail`: the newest messages of a topic, and on request those that come.
 
-use std::time::Duration;
-
 use crossbeam_channel::RecvTimeoutError;
 use sawlog::inspect::{Follow, Reader};
 use sawlog::{Error, Record};
 use serde_json::Value;
 
 use crate::failure::{Failure, Result};
-use crate::interrupt::Interrupt;
+use crate::interrupt::{EVERY, Interrupt};
 use crate::output::Out;
 use crate::records::{self, BodyAs};
 use crate::store::StoreArgs;
@@ -21,9 +19,6 @@ Examples:
 
 With -f it works beside the broker that writes, and ends with Ctrl-C (exit code 0). What it shows may not be
 durable yet.";
-
-/// How often it is looked for something new.
-const EVERY: Duration = Duration::from_millis(100);
 
 /// See the file's text.
 #[derive(Clone, Debug, clap::Args)]

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use sawlog::LogOffset;
 use sawlog::clock::{Clock, SystemClock};
-use sawlog::inspect::{Fault, FaultKind, Stage, Told, Verification, VerifyOptions};
+use sawlog::inspect::{Fault, FaultKind, Look, Progress, Stage, Told, Verification, VerifyOptions};
 use serde_json::{Value, json};
 
 use crate::failure::{Failure, Result};
@@ -53,38 +53,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         options = options.threads(threads);
     }
     let (clock, mut out) = (SystemClock::new(), Out::new());
-    let bar = if args.quiet { ProgressBar::hidden() } else { bar() };
-    let mut printed = Ok(());
-    let done = args.store.look().verify(&options, |told| {
-        match told {
-            Told::Fault(fault) if !args.quiet => {
-                let line = if args.json { fault_json(fault).to_string() } else { fault_line(fault, &out) };
-                // The bar steps aside while a line is printed.
-                let shown = bar.suspend(|| out.line(line).and_then(|()| out.flush()));
-                if printed.is_ok() {
-                    printed = shown;
-                }
-            }
-            Told::Progress(progress) => {
-                bar.set_length(progress.of_bytes);
-                bar.set_position(progress.bytes);
-                bar.set_message(match progress.stage {
-                    Stage::Queues => "queues",
-                    Stage::Index => "key index",
-                    _ => "log",
-                });
-            }
-            _ => {}
-        }
-        if interrupt.is_asked() || printed.is_err() {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
-    });
-    bar.finish_and_clear();
-    printed?;
-    let done = done.map_err(Failure::of_store)?;
+    let show = Show { quiet: args.quiet, json: args.json };
+    let done = look_over(&args.store.look(), &options, show, &mut out, &interrupt)?;
     if !args.quiet {
         let line = match args.json {
             true => verification_json(&done).to_string(),
@@ -100,8 +70,60 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
 }
 
+/// What of the faults is printed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Show {
+    pub(crate) quiet: bool,
+    pub(crate) json: bool,
+}
+
+/// Verifies a store, with a bar, and prints each fault as it is found.
+pub(crate) fn look_over(
+    look: &Look,
+    options: &VerifyOptions,
+    show: Show,
+    out: &mut Out,
+    interrupt: &Interrupt,
+) -> Result<Verification> {
+    let bar = if show.quiet { ProgressBar::hidden() } else { bar() };
+    let mut printed = Ok(());
+    let done = look.verify(options, |told| {
+        match told {
+            Told::Fault(fault) if !show.quiet => {
+                let line = if show.json { fault_json(fault).to_string() } else { fault_line(fault, out) };
+                // The bar steps aside while a line is printed.
+                let shown = bar.suspend(|| out.line(line).and_then(|()| out.flush()));
+                if printed.is_ok() {
+                    printed = shown;
+                }
+            }
+            Told::Progress(progress) => progressed(&bar, &progress, "log"),
+            _ => {}
+        }
+        if interrupt.is_asked() || printed.is_err() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    });
+    bar.finish_and_clear();
+    printed?;
+    done.map_err(Failure::of_store)
+}
+
+/// Moves the bar; `log` names the first stage.
+pub(crate) fn progressed(bar: &ProgressBar, progress: &Progress, log: &'static str) {
+    bar.set_length(progress.of_bytes);
+    bar.set_position(progress.bytes);
+    bar.set_message(match progress.stage {
+        Stage::Queues => "queues",
+        Stage::Index => "key index",
+        _ => log,
+    });
+}
+
 /// Draws on standard error, and only if that is a terminal.
-fn bar() -> ProgressBar {
+pub(crate) fn bar() -> ProgressBar {
     let bar = ProgressBar::new(0);
     let template = "{msg:9} [{bar:40}] {bytes} of {total_bytes}, {binary_bytes_per_sec}, {eta} left";
     if let Ok(style) = ProgressStyle::with_template(template) {
@@ -110,7 +132,7 @@ fn bar() -> ProgressBar {
     bar
 }
 
-fn fault_line(fault: &Fault, out: &Out) -> String {
+pub(crate) fn fault_line(fault: &Fault, out: &Out) -> String {
     let kind = if fault.kind.is_damage() { Kind::Bad } else { Kind::Name };
     let text = fault.to_string();
     let rest = text.strip_prefix(fault.kind.name()).unwrap_or(&text);
@@ -118,7 +140,7 @@ fn fault_line(fault: &Fault, out: &Out) -> String {
     format!("{}{rest}\n    {meaning}", out.paint(kind, fault.kind.name()))
 }
 
-fn summary(done: &Verification, seconds: f64, out: &Out) -> String {
+pub(crate) fn summary(done: &Verification, seconds: f64, out: &Out) -> String {
     let verdict = match (done.damages(), done.complete) {
         (0, true) => out.paint(Kind::Good, "sound"),
         (0, false) => "sound so far".to_owned(),
@@ -145,7 +167,7 @@ fn summary(done: &Verification, seconds: f64, out: &Out) -> String {
     text
 }
 
-fn places(damages: u64) -> String {
+pub(crate) fn places(damages: u64) -> String {
     if damages == 1 { "1 place of damage".into() } else { format!("{damages} places of damage") }
 }
 
@@ -157,7 +179,7 @@ fn rate(bytes: u64, seconds: f64) -> String {
     format!("{}/s", HumanBytes(u64::try_from(each).unwrap_or(u64::MAX)))
 }
 
-fn fault_json(fault: &Fault) -> Value {
+pub(crate) fn fault_json(fault: &Fault) -> Value {
     json!({
         "fault": fault.kind.name(),
         "damage": fault.kind.is_damage(),
@@ -174,7 +196,7 @@ fn fault_json(fault: &Fault) -> Value {
     })
 }
 
-fn verification_json(done: &Verification) -> Value {
+pub(crate) fn verification_json(done: &Verification) -> Value {
     let count =
         |kind: &FaultKind| (kind.name().to_owned(), json!(done.counts.get(kind).copied().unwrap_or(0)));
     json!({

@@ -4,6 +4,7 @@ mod body;
 mod child;
 mod folder;
 mod kill;
+mod latency;
 mod output;
 mod progress;
 mod queues;
@@ -40,6 +41,12 @@ Examples:
   sawlog bench --seconds 1 --json now.json a quick look, and the same for a program
   sawlog bench --bytes 64K --segment-bytes 1G
                                            long messages, RocketMQ's own segments
+  sawlog bench /var/lib/data --rate 5000 --policy sync --seconds 60 --svg sync.svg --hdr sync
+                                           how long acknowledgements take at a rate: sync.svg, sync.sync.hgrm
+
+With DIR, or one of --rate, --producers, --policy, --hdr and --svg, it measures the wait for acknowledgements under each
+policy and nothing else. At a rate a message counts from the moment at which it was due, so that a stall costs every
+message that it holds up (no coordinated omission).
 
 Every row starts with an empty store. Its folder is removed at the end, however that comes.
 Exit codes: 0 sound; 1 a message is missing, there twice or wrong, or the run failed; 2 the command line,
@@ -53,6 +60,9 @@ const RECORD_EXTRA_BYTES: u64 = 1024;
 /// What the user may choose.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
+    /// Measure waits, in a fresh folder in this one
+    #[arg(conflicts_with = "dir", value_name = "DIR")]
+    pub(crate) on: Option<PathBuf>,
     /// Work in a fresh folder in this one, which must exist: name the disk to be measured [default: the system's
     /// temporary folder]
     #[arg(long, value_name = "DIR")]
@@ -61,7 +71,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value = "4", value_parser = seconds)]
     pub(crate) seconds: Duration,
     /// Length of a message's body; K, M and G may follow the number
-    #[arg(long, value_name = "BYTES", default_value = "1K", value_parser = size)]
+    #[arg(long, visible_alias = "size", value_name = "BYTES", default_value = "1K", value_parser = size)]
     pub(crate) bytes: u64,
     /// Length of a segment's file, 64K to 2G less one
     #[arg(long, value_name = "BYTES", default_value = "256M", value_parser = size)]
@@ -69,6 +79,21 @@ pub(crate) struct Args {
     /// Write the same as one JSON object
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+    /// Messages a second, of all producers together [default: each as soon as the one before is acknowledged]
+    #[arg(long, value_name = "N", value_parser = rate)]
+    pub(crate) rate: Option<f64>,
+    /// So many threads append, 1 to 1024 [default: 4]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) producers: Option<u32>,
+    /// This policy alone; may be given again [default: both]
+    #[arg(long, value_enum)]
+    pub(crate) policy: Vec<Policy>,
+    /// Write the distribution of each policy's waits, in the form of HdrHistogram's tools, to FILE.POLICY.hgrm
+    #[arg(long, value_name = "FILE")]
+    pub(crate) hdr: Option<PathBuf>,
+    /// Draw the percentiles of each policy's waits
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
     /// Leave the stores where they are
     #[arg(long)]
     pub(crate) keep: bool,
@@ -104,6 +129,9 @@ const ROWS: [(Policy, u32, u32); 7] = [
 /// See the file's text.
 pub(crate) fn run(args: &Args) -> Result<()> {
     args.check()?;
+    if args.measures_waits() {
+        return latency::run(args);
+    }
     let clock = SystemClock::new();
     let interrupted = on_interrupt()?;
     let folder = Folder::new(args.dir.as_deref(), args.keep)?;
@@ -167,6 +195,15 @@ fn all_rows(
 }
 
 impl Args {
+    fn measures_waits(&self) -> bool {
+        let files = self.hdr.is_some() || self.svg.is_some();
+        self.on.is_some()
+            || self.rate.is_some()
+            || self.producers.is_some()
+            || !self.policy.is_empty()
+            || files
+    }
+
     /// What must be known before a folder is made.
     fn check(&self) -> Result<()> {
         let head = HEAD_BYTES as u64;
@@ -221,6 +258,11 @@ fn seconds(text: &str) -> std::result::Result<Duration, String> {
     let seconds = text.parse().ok().and_then(|s| Duration::try_from_secs_f64(s).ok());
     let range = Duration::from_millis(50)..=Duration::from_secs(3600);
     seconds.filter(|s| range.contains(s)).ok_or_else(|| "a number of seconds, 0.05 to 3600".into())
+}
+
+fn rate(text: &str) -> std::result::Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate: &f64| (0.01..=1e7).contains(rate));
+    rate.ok_or_else(|| "messages a second, 0.01 to 10000000".into())
 }
 
 /// Bytes: a number, and K, M or G for 2¹⁰, 2²⁰, 2³⁰.
