@@ -33,7 +33,7 @@ use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use process::{on_a_mount, part, say};
@@ -333,8 +333,13 @@ fn the_one_on_the_failing_disk() {
     }
 }
 
+/// One file system at a time: a loop device that one case gives back and puts right is the next one's, whose limit on
+/// the length of writes would be lifted under it. (Seen: 15 records on XFS that were acknowledged and not there.)
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
 /// Runs all cases on one file system and prints both tables; `false` where that cannot be.
 fn on(file_system: &str, make: &str, mib: u32) -> bool {
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let maker = make.split(' ').next().unwrap();
     if Command::new(maker).arg("-V").output().is_err() {
         println!("skipped: there is no {maker} here");
