@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 // Compiled by the tests, as the README is.
 #![cfg_attr(doctest, doc = include_str!("../MIGRATING.md"))]
+#![cfg_attr(doctest, doc = include_str!("../README.zh-CN.md"))]
 
 mod checkpoint;
 pub mod clock;
