@@ -20,7 +20,11 @@ pub(crate) fn tell_all(wakers: Vec<Waker>) {
     let mut broken = None;
     for waker in wakers {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
-            broken.get_or_insert(panic);
+            match broken {
+                None => broken = Some(panic),
+                // Even letting go of it may panic.
+                Some(_) => drop(catch_unwind(AssertUnwindSafe(|| drop(panic)))),
+            }
         }
     }
     if let Some(panic) = broken {

@@ -306,7 +306,9 @@ impl Scan {
             let Some((at, segment, bytes)) = found else { break };
             let corrupt = |what| Error::Corrupt(Corruption { path: segment.path().clone(), at, what });
             let verify = if at < unchecked_to { self.log.verify_at(at) } else { Verify::Structure };
-            each(at, &message::check(at, &bytes, verify).map_err(corrupt)?);
+            // Whoever asks again is told again: nothing is passed over because nobody could read it.
+            let head = message::check(at, &bytes, verify).inspect_err(|_| self.at = at).map_err(corrupt)?;
+            each(at, &head);
             records += 1;
             if self.at >= unchecked_to {
                 let sound_until = self.log.sound_until(self.at, until);

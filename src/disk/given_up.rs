@@ -46,8 +46,16 @@ impl GivenUp {
         }
         asked.retain(|_, folder| folder.strong_count() > 0);
         let file = Arc::new(file);
-        asked.insert(device, Arc::downgrade(&file));
+        // One that cannot be asked, for it is somebody else's, is no use to others.
+        if touch(&file).is_ok() {
+            asked.insert(device, Arc::downgrade(&file));
+        }
         Ok(GivenUp { folder: Some(file) })
+    }
+
+    /// For a file that nobody writes.
+    pub(super) fn nobody() -> GivenUp {
+        GivenUp { folder: None }
     }
 
     /// Errs (`ReadOnlyFilesystem`, or EIO where it was shut down) if the file system has given up; what was synced
@@ -55,13 +63,17 @@ impl GivenUp {
     pub(super) fn ask(&self) -> io::Result<()> {
         let Some(folder) = &self.folder else { return Ok(()) };
         for _ in 0..2 {
-            match rustix::fs::futimens(folder, &READ_NOW) {
+            match touch(folder) {
                 Ok(()) | Err(Errno::PERM | Errno::ACCESS) => {}
                 Err(given_up) => return Err(given_up.into()),
             }
         }
         Ok(())
     }
+}
+
+fn touch(folder: &File) -> rustix::io::Result<()> {
+    rustix::fs::futimens(folder, &READ_NOW)
 }
 
 /// The time of the last reading alone: nobody goes by that of a folder.

@@ -65,7 +65,10 @@ impl OsDisk {
         if access == Access::Write {
             check_file_size_limit(len)?;
         }
-        let given_up = GivenUp::of(path.parent().unwrap_or(path))?;
+        let given_up = match access {
+            Access::Write => GivenUp::of(path.parent().unwrap_or(path))?,
+            Access::Read => GivenUp::nobody(),
+        };
         Ok(OsFile { file, len, access, given_up })
     }
 }

@@ -3,7 +3,7 @@
 //! All of this but [`snapshot`] opens files for reading alone, takes no lock, changes no byte and reads by position, never through a
 //! mapping, so that a failing device is an error and no signal. It works on a store that another process is writing, a
 //! RocketMQ broker or a [`Store`](crate::Store): files that grow, roll or vanish meanwhile are no errors. On a folder
-//! that is no store it answers [`Error::Foreign`].
+//! that is no store it answers [`Error::Foreign`](crate::Error::Foreign).
 //!
 //! ```
 //! # let folder = tempfile::tempdir()?;

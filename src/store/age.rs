@@ -55,6 +55,10 @@ fn first_stored(log: &CommitLog, segment: &Segment) -> Result<Option<Timestamp>>
     if let Some(oldest) = segment.oldest() {
         return Ok(Some(oldest));
     }
+    // A broken record may say any time: by that of one in the future no segment would ever go (promises rule 14).
+    if log.quarantined_at(segment.base()).is_some() {
+        return Ok(None);
+    }
     let mut walk = Walk::new(log.segments(), segment.base());
     let Step::Record(_, head) = walk.step(|_| Verify::Structure)? else { return Ok(None) };
     segment.set_oldest(head.stored);

@@ -121,7 +121,8 @@ impl Herald {
 
     pub(crate) fn recovered(&self, report: &RecoveryReport) {
         let cut = report.cuts.iter().filter(|cut| cut.damage).map(|cut| &cut.why);
-        let damage: Vec<_> = cut.chain(&report.side_damage).collect();
+        let listed = report.quarantined.iter().map(|listed| &listed.why);
+        let damage: Vec<_> = cut.chain(listed).chain(&report.side_damage).collect();
         self.put(|| Event::Recovered(Arc::new(report.clone())));
         for damage in damage {
             self.damaged(damage, FoundBy::Opening);

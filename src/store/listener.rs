@@ -147,7 +147,7 @@ pub struct Damaged {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FoundBy {
-    /// Opening the store: it was cut, done without, or the store was not opened.
+    /// Opening the store: it was cut, quarantined, done without, or the store was not opened.
     Opening,
     /// A reader, or what follows the log.
     Reading,

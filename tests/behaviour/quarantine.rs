@@ -88,6 +88,7 @@ fn the_store_opens_and_lists_the_record_that_rotted() {
     assert_eq!(report.quarantined[0].why.what, Damage::BadRecordChecksum);
     assert!(report.to_string().contains("quarantined"), "{report}");
     assert!(world.has("sawlog/quarantine"));
+    assert_eq!(store.stats().damaged_places, 1, "told to whoever watches, too");
 }
 
 #[test]
@@ -356,6 +357,25 @@ fn a_damaged_segment_expires_by_the_age_of_what_can_be_read_in_it() {
     world.clock.turn(2 * day);
     let swept = store.sweep().unwrap();
     assert!(swept.segments > 0 && store.quarantined().is_empty(), "{swept:?}");
+}
+
+/// A broken record may say that it was stored long ago, or in a distant future. The segment before it went too early then,
+/// and none ever went; nobody had asked whether the record is listed.
+#[test]
+fn the_store_time_of_a_listed_record_decides_nothing() {
+    let world = World::new();
+    let stored = filled(&world, 600);
+    let first_of = |n: u64| stored.iter().find(|s| s.position.offset.0 == n * SEGMENT).unwrap();
+    // The lowest bit of the third byte of eight takes 35 years away, that of the second puts 8,919 years on.
+    rot(&world, first_of(1).position, 58);
+    rot(&world, first_of(0).position, 57);
+    let day = std::time::Duration::from_secs(86_400);
+    let rules = Retention::keep_all().max_age(day);
+    let store = Store::open("/store", quarantining(&world).retention(rules)).unwrap();
+    assert_eq!(store.quarantined().len(), 2);
+    assert_eq!(store.sweep().unwrap().segments, 0, "nothing is a day old");
+    world.clock.turn(2 * day);
+    assert!(store.sweep().unwrap().segments > 1, "everything is");
 }
 
 #[test]

@@ -263,7 +263,8 @@ fn beside_the_writer(copier: &mut Copier<'_>, layout: &Layout, to: &Path) -> Res
     if let Some(first) = mark.first {
         survey.give_up(first);
     }
-    log::segments(copier, &survey, (end, Some(end)), to)?;
+    // Recovery may write what lies above the mark, whatever was derived from it.
+    log::segments(copier, &survey, (mark.durable, Some(end)), to)?;
     let apart = [layout.commit_log(), layout.own(), layout.lock(), layout.checkpoint(), layout.abort()];
     copier.tree(layout.root(), to, &|path, _| {
         apart.iter().any(|apart| apart.as_path() == path) || is_itself(path, to)
