@@ -79,7 +79,8 @@ fn a_store_that_is_being_written_is_copied_up_to_what_is_durable() {
         let copy = format!("copy-{round}");
         let (code, out, err) = run(&["snapshot", "s", &copy, "--json"], folder.path());
         assert_eq!((code, &err[..]), (0, ""), "{out}");
-        let made: Value = serde_json::from_str(&out).unwrap();
+        // What its queues lack may be told first: that is no damage.
+        let made: Value = serde_json::from_str(out.lines().last().unwrap()).unwrap();
         assert_eq!((&made["kept"], &made["live"]), (&true.into(), &true.into()));
         let records = made["verification"]["records"].as_u64().unwrap() as usize;
         assert!(records <= 250 * (round + 1), "{out}");

@@ -271,9 +271,14 @@ fn beside_the_writer(copier: &mut Copier<'_>, layout: &Layout, to: &Path) -> Res
     })?;
     copier.file(&layout.abort(), &copy.abort(), false)?;
     let after = Before::read(copier.disk, layout, OnDamage::FirstBroken)?;
-    if after.mark.is_none_or(|after| after.first != mark.first) || has_shrunk(derived, after.snapshot) {
+    if after.mark.is_none_or(|after| after.first != mark.first) || has_shrunk(derived.clone(), after.snapshot) {
         // As if a file had been removed while it was copied, which also happens.
         return Err(Error::io("copying", layout.root(), io::ErrorKind::NotFound.into()));
+    }
+    // Files of queues were copied later than the log, and may lead behind its end: whoever opens the copy makes them
+    // anew, and clears away what they hold too much.
+    if let Some(derived) = derived {
+        Snapshot { has_files: false, index: None, ..derived }.save(copier.disk, &copy.own())?;
     }
     let (mut file, _) = MarkFile::open_or_create(copier.disk, &copy.own())?;
     file.save(Mark { durable: end, ..mark })?;
