@@ -271,7 +271,8 @@ fn beside_the_writer(copier: &mut Copier<'_>, layout: &Layout, to: &Path) -> Res
     })?;
     copier.file(&layout.abort(), &copy.abort(), false)?;
     let after = Before::read(copier.disk, layout, OnDamage::FirstBroken)?;
-    if after.mark.is_none_or(|after| after.first != mark.first) || has_shrunk(derived.clone(), after.snapshot) {
+    if after.mark.is_none_or(|after| after.first != mark.first) || has_shrunk(derived.clone(), after.snapshot)
+    {
         // As if a file had been removed while it was copied, which also happens.
         return Err(Error::io("copying", layout.root(), io::ErrorKind::NotFound.into()));
     }
