@@ -226,7 +226,7 @@ impl Java {
         // Topics are names of folders, and only in such a locale can Java write any name.
         command.env("LC_ALL", "C.UTF-8");
         command.args(FLAGS).args(["-cp", class_path]);
-        // For a look at what RocketMQ itself says: SAWLOG_JAVA_LOG=/tmp/java.log.
+        // For a look at what RocketMQ itself says: SAWLOG_JAVA_LOG=java.log.
         if let Ok(log) = std::env::var("SAWLOG_JAVA_LOG") {
             command.arg(format!("-Ddriver.log={log}")).arg("-Ddriver.level=INFO");
         }
