@@ -59,8 +59,12 @@ impl Entry {
         let at = LogOffset(u64::from_be_bytes(*at));
         let len = u32::from_be_bytes(*len);
         let tag = i64::from_be_bytes(*tag.first_chunk::<8>()?);
-        let sound = at <= LogOffset::MAX && (1..i32::MAX.unsigned_abs()).contains(&len);
-        sound.then_some(Entry { at, len, tag })
+        Some(Entry { at, len, tag }).filter(|entry| entry.is_sound())
+    }
+
+    /// Whether a record can have this place and length.
+    pub(crate) fn is_sound(self) -> bool {
+        self.at <= LogOffset::MAX && (1..i32::MAX.unsigned_abs()).contains(&self.len)
     }
 
     /// The first byte of the log behind the record.

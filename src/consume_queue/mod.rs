@@ -10,6 +10,7 @@ mod by_time;
 mod entry;
 mod files;
 mod pointers;
+mod putting;
 mod rebuild;
 mod record;
 mod retire;
@@ -36,6 +37,7 @@ pub(crate) use by_time::{Probe, search};
 pub(crate) use entry::{ENTRY_BYTES, Entry};
 pub(crate) use files::Geometry;
 pub(crate) use pointers::{Claim, Pointers};
+pub(crate) use putting::{Odd, Putting};
 pub(crate) use survey::{Known, QueueSurvey};
 pub(crate) use table::QueueTable;
 

@@ -11,7 +11,7 @@ use foldhash::fast::RandomState;
 use crate::consume_queue::files::{Files, Folder};
 use crate::consume_queue::record::Recorder;
 use crate::consume_queue::state::State;
-use crate::consume_queue::{ConsumeQueue, ENTRY_BYTES, Entry, Geometry, Known, Put, QueueSurvey, Shared};
+use crate::consume_queue::{ConsumeQueue, Geometry, Known, QueueSurvey, Shared};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::offset::{LogOffset, QueueOffset};
@@ -23,9 +23,9 @@ pub(crate) struct QueueTable {
     pub(super) shared: Arc<Shared>,
     queues: RwLock<Queues>,
     /// Queues with entries to be written.
-    to_write: Mutex<Vec<Arc<ConsumeQueue>>>,
+    pub(super) to_write: Mutex<Vec<Arc<ConsumeQueue>>>,
     /// Queues with news that somebody has asked for.
-    to_tell: Mutex<Vec<Arc<ConsumeQueue>>>,
+    pub(super) to_tell: Mutex<Vec<Arc<ConsumeQueue>>>,
     /// Held by whoever writes, syncs or removes files.
     pub(super) recorder: Mutex<Recorder>,
 }
@@ -160,47 +160,6 @@ impl QueueTable {
         let queues = self.queues.read();
         let all = queues.topics.values().flat_map(BTreeMap::values);
         all.filter(|queue| is_wanted(&queue.state.read())).cloned().collect()
-    }
-
-    /// Puts an entry, for readers to see at once. A queue without entries begins where it is told to; the front of
-    /// its first file is filled with blanks (spec 3.4).
-    pub(crate) fn put(&self, topic: &str, id: u32, at: QueueOffset, entry: Entry) -> Put {
-        let queues = self.queues.read();
-        if let Some(queue) = queues.find(topic, id) {
-            return self.put_to(queue, at, entry);
-        }
-        drop(queues);
-        self.put_to(&self.queue_or_new(topic, id), at, entry)
-    }
-
-    fn put_to(&self, queue: &Arc<ConsumeQueue>, at: QueueOffset, entry: Entry) -> Put {
-        let per_segment = self.shared.files.entries_per_segment();
-        if let Some(why) = queue.refused {
-            return Put::Refused(why);
-        }
-        // The byte position of the file's end must be a number that RocketMQ can hold (spec 1.2).
-        if at.0 >= (LogOffset::MAX.0 / ENTRY_BYTES).saturating_sub(per_segment) {
-            return Put::Refused("its position is beyond what the names of RocketMQ's files can hold");
-        }
-        if Entry::decode(&entry.encode()) != Some(entry) {
-            return Put::Refused("no record has such a place or length");
-        }
-        let (put, to_write, to_tell) = queue.change(|state| {
-            let put = state.put(at.0, entry, per_segment);
-            let fine = !matches!(put, Put::Refused(_));
-            // Who asks for news later is told the newest entry by the mark's first position.
-            let told = queue.news.get().is_some();
-            let to_write = fine && !std::mem::replace(&mut state.to_write, true);
-            let to_tell = fine && told && !std::mem::replace(&mut state.to_tell, true);
-            (put, to_write, to_tell)
-        });
-        if to_write {
-            self.to_write.lock().push(Arc::clone(queue));
-        }
-        if to_tell {
-            self.to_tell.lock().push(Arc::clone(queue));
-        }
-        put
     }
 
     /// Moves the marks of the queues that entries were put to since the last time. The wakers are to be woken when

@@ -8,12 +8,12 @@ mod delay;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Waker;
 
 use crate::clock::{Clock, Timestamp};
 use crate::commit_log::{CommitLog, Scan};
-use crate::consume_queue::{Entry, Known, Put, QueueTable};
+use crate::consume_queue::{Entry, Known, Odd, Putting, QueueTable};
 use crate::error::{Error, Result};
 use crate::flush::Watermark;
 use crate::key_index::{KeyIndex, KnownFile};
@@ -36,7 +36,9 @@ pub(crate) struct Derived {
     clock: Arc<dyn Clock>,
     /// Topics whose records below a place are neither queued nor indexed.
     dropped: RwLock<BTreeMap<Vec<u8>, LogOffset>>,
-    odd: [AtomicU64; 3],
+    /// Whether there are any: asked for every record.
+    has_dropped: AtomicBool,
+    odd: Mutex<Odd>,
 }
 
 /// What a record's queue entry carries for the tag (spec 3.2, 3.3).
@@ -57,17 +59,6 @@ pub(crate) fn indexed_keys<'d>(
     unique.chain(named).filter(move |key| is_indexed && !key.is_empty())
 }
 
-/// How often a record did not stand where its queue went on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Odd {
-    /// A record with a queue offset that an earlier record has: the later one stands in the queue.
-    pub(crate) replaced: u64,
-    /// Queue offsets without a record.
-    pub(crate) missing: u64,
-    /// Records that no queue can hold at the offset that they name.
-    pub(crate) refused: u64,
-}
-
 impl Derived {
     pub(crate) fn new(
         queues: Arc<QueueTable>,
@@ -76,12 +67,12 @@ impl Derived {
         clock: Arc<dyn Clock>,
         dropped: BTreeMap<Vec<u8>, LogOffset>,
     ) -> Derived {
-        let odd = Default::default();
-        Derived { queues, keys, delay, clock, dropped: RwLock::new(dropped), odd }
+        let (has_dropped, odd) = (AtomicBool::new(!dropped.is_empty()), Mutex::default());
+        Derived { queues, keys, delay, clock, dropped: RwLock::new(dropped), has_dropped, odd }
     }
 
     /// Derives one record's queue entry and index entries. Touches memory alone.
-    fn apply(&self, at: LogOffset, head: &Head<'_>, now: Timestamp) {
+    fn apply(&self, putting: &mut Putting<'_>, at: LogOffset, head: &Head<'_>, now: Timestamp) {
         if self.is_dropped(head.topic, at) {
             return;
         }
@@ -89,13 +80,7 @@ impl Derived {
         if head.sys_flags.is_queued() {
             let tag = tag_of(head, &derivable, &self.delay);
             let entry = Entry { at, len: head.len, tag };
-            let (odd, count) = match self.queues.put(head.topic, head.queue_id, head.queue_offset, entry) {
-                Put::Appended => (None, 0),
-                Put::Replaced => (self.odd.first(), 1),
-                Put::Gap(missing) => (self.odd.get(1), missing),
-                Put::Refused(_) => (self.odd.get(2), 1),
-            };
-            odd.map(|odd| odd.fetch_add(count, Ordering::Relaxed));
+            putting.put(head.topic, head.queue_id, head.queue_offset, entry);
         }
         if let Some(keys) = &self.keys {
             keys.put(at, head.stored, now, head.topic, indexed_keys(head, &derivable));
@@ -104,13 +89,15 @@ impl Derived {
 
     /// Whether a record of a topic does not count, because the topic was dropped behind it.
     pub(crate) fn is_dropped(&self, topic: &str, at: LogOffset) -> bool {
-        let dropped = self.dropped.read();
-        !dropped.is_empty() && dropped.get(topic.as_bytes()).is_some_and(|until| at < *until)
+        // Set under the lock under which the turn of whoever asks waits (see `Dispatcher::standing`), or before that.
+        self.has_dropped.load(Ordering::Acquire)
+            && self.dropped.read().get(topic.as_bytes()).is_some_and(|until| at < *until)
     }
 
     /// From now on no record of the topic below `until` counts.
     pub(crate) fn drop_below(&self, topic: &str, until: LogOffset) {
         self.dropped.write().insert(topic.as_bytes().to_vec(), until);
+        self.has_dropped.store(true, Ordering::Release);
     }
 
     /// Forgets the drops behind which nothing is left: `log_first` is the first byte that the log has.
@@ -123,9 +110,14 @@ impl Derived {
     }
 
     pub(crate) fn odd(&self) -> Odd {
-        let [replaced, missing, refused] = &self.odd;
-        let load = |n: &AtomicU64| n.load(Ordering::Relaxed);
-        Odd { replaced: load(replaced), missing: load(missing), refused: load(refused) }
+        *self.odd.lock()
+    }
+
+    fn count(&self, odd: Odd) {
+        let mut all = self.odd.lock();
+        all.replaced = all.replaced.saturating_add(odd.replaced);
+        all.missing = all.missing.saturating_add(odd.missing);
+        all.refused = all.refused.saturating_add(odd.refused);
     }
 }
 
@@ -209,10 +201,14 @@ impl Dispatcher {
         let mut turn = self.turn.lock();
         let Turn { scan, last_stored } = &mut *turn;
         let (until, now) = (self.log.readable(), self.derived.clock.now());
-        let records = scan.follow(until, most_records, self.unchecked_to, |at, head| {
-            self.derived.apply(at, head, now);
+        let mut putting = Putting::new(&self.derived.queues);
+        let followed = scan.follow(until, most_records, self.unchecked_to, |at, head| {
+            self.derived.apply(&mut putting, at, head, now);
             *last_stored = head.stored;
-        })?;
+        });
+        // Also where a later record is none: what was derived before it stands where the scan goes on.
+        self.derived.count(putting.done());
+        let records = followed?;
         // Moved also where only a blank record was passed.
         let mut wakers = self.dispatched.advance(scan.place());
         wakers.extend(self.derived.queues.tell());

@@ -291,7 +291,7 @@ impl SegmentList {
                 segment.sync()?;
                 at = to;
             }
-            drop(segment.raise_zeroed(self.segment_bytes));
+            drop(segment.raise_ahead(self.segment_bytes));
         }
         segment.sync()?;
         self.disk.rename(&made, &path).map_err(|e| Error::io("renaming in", &path, e))?;

@@ -2,6 +2,7 @@
 //!
 //! This room knows bytes at offsets and no records.
 
+mod ahead;
 mod list;
 mod prepare;
 
@@ -16,8 +17,9 @@ use crate::clock::Timestamp;
 use crate::disk::{Access, Disk, DiskFile};
 use crate::error::{Error, Result};
 use crate::offset::LogOffset;
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::Mutex;
 
+use ahead::Ahead;
 pub(crate) use list::{SegmentList, Survey};
 
 /// What the way of writing needs ahead of the tail.
@@ -45,19 +47,19 @@ pub(crate) struct Segment {
     oldest: OnceLock<Timestamp>,
     /// No record in it was stored later: remembered when the log goes on in the next one, or learned by looking.
     newest: OnceLock<Timestamp>,
-    /// Up to where, in bytes from the base, zeros are written ahead of the tail, or never will be because the tail is
-    /// there: zeroing takes one step under this lock and goes on from here, whoever writes first raises it.
-    zeroed: Mutex<u64>,
-    /// The same number for those who only want to see that it is high enough; written under the lock.
+    /// What is ready ahead of the tail. Zeroing blocks takes one step under this lock, and goes on where it ended;
+    /// whoever writes first says so here.
+    ahead: Mutex<Ahead>,
+    /// Up to where it is, for those who only want to see that it is far enough; written under the lock.
     zeroed_seen: AtomicU64,
 }
 
 impl Segment {
     /// A segment over a file that is opened when first needed.
     fn lazy(disk: &Arc<dyn Disk>, path: PathBuf, base: LogOffset, len: u64, access: Access) -> Segment {
-        let (disk, file, zeroed) = (Arc::clone(disk), OnceLock::new(), Mutex::new(0));
+        let (disk, file, ahead) = (Arc::clone(disk), OnceLock::new(), Mutex::default());
         let (oldest, newest, zeroed_seen) = (OnceLock::new(), OnceLock::new(), AtomicU64::new(0));
-        Segment { base, len, path, disk, access, file, oldest, newest, zeroed, zeroed_seen }
+        Segment { base, len, path, disk, access, file, oldest, newest, ahead, zeroed_seen }
     }
 
     /// Whether its file is open.
@@ -146,7 +148,7 @@ impl Segment {
     pub(crate) fn write(&self, at: LogOffset, bytes: &[u8]) -> Result<()> {
         let file = self.file()?;
         // Raised before the write, and also if it fails: zeroing ahead never comes back to here.
-        let _held = self.raise_zeroed(self.inside(at).saturating_add(bytes.len() as u64));
+        let _held = self.raise_ahead(self.inside(at).saturating_add(bytes.len() as u64));
         file.write_at(self.inside(at), bytes).map_err(|e| self.io("writing", e))
     }
 
@@ -155,22 +157,9 @@ impl Segment {
         let end = parts.iter().fold(self.inside(at), |end, part| end.saturating_add(part.len() as u64));
         // Below the number nothing is zeroed any more.
         if end > self.zeroed_seen.load(Ordering::Acquire) {
-            // The janitor has been overtaken: one stretch made ready here costs less than a fault for each page.
-            self.make_ready(at, at.plus(end.saturating_sub(self.inside(at)).max(READY_STEP_BYTES)))?;
+            self.catch_up(self.inside(at), end)?;
         }
         self.file()?.store_mapped(self.inside(at), parts).map_err(|e| self.io("writing", e))
-    }
-
-    /// Says that nothing below `to` is to be zeroed from now on.
-    fn raise_zeroed(&self, to: u64) -> MutexGuard<'_, u64> {
-        let mut zeroed = self.zeroed.lock();
-        self.raise(&mut zeroed, to.min(self.len));
-        zeroed
-    }
-
-    fn raise(&self, zeroed: &mut u64, to: u64) {
-        *zeroed = (*zeroed).max(to);
-        self.zeroed_seen.store(*zeroed, Ordering::Release);
     }
 
     pub(crate) fn read(&self, at: LogOffset, out: &mut [u8]) -> Result<()> {
@@ -242,6 +231,3 @@ impl Held {
 
 /// The step of zeroing: small enough that no large folio appears under a sync for each record (speed.md §1a).
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
-
-/// How much is made ready at once.
-const READY_STEP_BYTES: u64 = 256 << 10;

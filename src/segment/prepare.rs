@@ -3,11 +3,14 @@
 //! All of it is speed alone. Skipping any of it changes no byte that a reader sees.
 
 use crate::sync::atomic::Ordering;
+use std::sync::Arc;
 
 use crate::disk::Access;
 use crate::error::Result;
 use crate::offset::LogOffset;
-use crate::segment::{Care, READY_STEP_BYTES, Segment, SegmentList, ZEROS};
+use crate::segment::ahead::{Ahead, Turn};
+use crate::segment::{Care, Segment, SegmentList, ZEROS};
+use crate::sync::MutexGuard;
 
 /// How far ahead of the tail blocks are zeroed.
 const BLOCKS_AHEAD_BYTES: u64 = 16 << 20;
@@ -36,64 +39,102 @@ impl SegmentList {
         tail.since(active.base()) > active.len() / 2
     }
 
-    /// Does what is due ahead of `tail`; `ready` is where this ended last time, and the new end is returned. `tail`
-    /// must be re-read for every piece, because the tail does not wait. `pace_bytes` is what the tail has lately
-    /// brought between two syncs: no more pages than that are made, or a trickle would make the system write megabytes
-    /// of zeros.
-    pub(crate) fn look_ahead(
+    /// Makes ready what is due ahead of `tail`, which is re-read for every piece, because the tail does not wait.
+    /// `pace_bytes` is what the tail has lately brought between two syncs: no more pages than that are made, or a
+    /// trickle would make the system write megabytes of zeros.
+    pub(crate) fn make_pages_ahead(&self, tail: impl Fn() -> LogOffset, pace_bytes: u64) -> Result<()> {
+        let ahead_bytes = PAGES_AHEAD_BYTES.min(pace_bytes);
+        loop {
+            let tail = tail();
+            let Some(active) = self.find_or_prepared(tail) else { return Ok(()) };
+            if active.make_some_ready(active.inside(tail), ahead_bytes)? {
+                continue;
+            }
+            let beyond_bytes = tail.plus(ahead_bytes).since(active.end());
+            match self.find_or_prepared(active.end()) {
+                Some(next) if beyond_bytes > 0 && next.make_some_ready(0, beyond_bytes)? => {}
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// Zeroes the blocks that are due ahead of `tail`; `ready` is where this ended last time, and the new end is
+    /// returned.
+    pub(crate) fn zero_blocks_ahead(
         &self,
-        care: Care,
         tail: impl Fn() -> LogOffset,
         ready: LogOffset,
-        pace_bytes: u64,
     ) -> Result<LogOffset> {
-        let ahead_bytes = match care {
-            Care::Pages => PAGES_AHEAD_BYTES.min(pace_bytes),
-            Care::Blocks => BLOCKS_AHEAD_BYTES,
-        };
         let mut ready = ready;
         loop {
             let tail = tail();
             ready = ready.max(tail);
-            let left = tail.plus(ahead_bytes).since(ready);
-            let Some(segment) = self.find(ready).or_else(|| self.prepared().filter(|s| s.base() == ready))
-            else {
-                return Ok(ready);
-            };
+            let left = tail.plus(BLOCKS_AHEAD_BYTES).since(ready);
+            let Some(segment) = self.find_or_prepared(ready) else { return Ok(ready) };
             let piece = left.min(PIECE_BYTES).min(segment.end().since(ready));
             // Small steps are not worth a call: wait until a piece is due.
             if piece < PIECE_BYTES.min(segment.end().since(ready)) {
                 return Ok(ready);
             }
-            ready = match care {
-                Care::Pages => {
-                    segment.make_ready(ready, ready.plus(piece))?;
-                    ready.plus(piece)
-                }
-                Care::Blocks => segment.zero_ahead(ready, piece)?,
-            };
+            ready = segment.zero_ahead(ready, piece)?;
         }
+    }
+
+    /// The segment that holds `at`, or will: the one made ahead.
+    fn find_or_prepared(&self, at: LogOffset) -> Option<Arc<Segment>> {
+        self.find(at).or_else(|| self.prepared().filter(|s| s.base() == at))
     }
 }
 
 impl Segment {
-    /// Makes `[from, to)` ready for stores through the mapping, as far as the tail is not there yet.
-    pub(super) fn make_ready(&self, from: LogOffset, to: LogOffset) -> Result<()> {
+    /// The janitor's: makes one stretch ready within `ahead` bytes in front of a tail at `tail`. Says whether there was
+    /// one.
+    fn make_some_ready(&self, tail: u64, ahead: u64) -> Result<bool> {
         let file = self.file()?;
-        let (mut at, to) = (self.inside(from), self.inside(to).min(self.len));
+        let Some((from, to)) = self.ahead.lock().turn_of_janitor(tail, ahead, self.len) else {
+            return Ok(false);
+        };
+        file.make_ready(from, to.saturating_sub(from));
+        let mut held = self.ahead.lock();
+        let done = held.made();
+        self.show(&held);
+        drop(held);
+        done.inspect(|done| done.set());
+        Ok(true)
+    }
+
+    /// The tail's, before it writes up to `end`: one stretch made ready here costs less than a fault for each page.
+    pub(super) fn catch_up(&self, at: u64, end: u64) -> Result<()> {
+        let file = self.file()?;
         loop {
-            let mut zeroed = self.zeroed.lock();
-            // What the tail has written meanwhile lies below.
-            at = at.max(*zeroed);
-            if at >= to {
-                // Also where nothing was done: the tail that asks goes on below.
-                return Ok(());
+            let mut held = self.ahead.lock();
+            let turn = held.turn_of_tail(at, end, self.len);
+            self.show(&held);
+            drop(held);
+            match turn {
+                Turn::Ready => return Ok(()),
+                Turn::Make(from, to) => file.make_ready(from, to.saturating_sub(from)),
+                Turn::Wait(done) => drop(done.wait(None)),
             }
-            let step_bytes = READY_STEP_BYTES.min(to - at);
-            file.make_ready(at, step_bytes);
-            at += step_bytes;
-            self.raise(&mut zeroed, at);
         }
+    }
+
+    /// Says that nothing below `to` is to be zeroed from now on, but for what is being zeroed now: that is waited for.
+    pub(super) fn raise_ahead(&self, to: u64) -> MutexGuard<'_, Ahead> {
+        loop {
+            let mut held = self.ahead.lock();
+            let Some(done) = held.in_the_way(to) else {
+                held.raise(to.min(self.len));
+                self.show(&held);
+                return held;
+            };
+            drop(held);
+            done.wait(None);
+        }
+    }
+
+    fn show(&self, held: &Ahead) {
+        self.zeroed_seen.store(held.zeroed(), Ordering::Release);
     }
 
     /// Zeroes `len` bytes from `from` on, where the tail is not there yet, and syncs them through a descriptor of its
@@ -106,8 +147,8 @@ impl Segment {
         let own = self.disk.open(&self.path, Access::Write).map_err(|e| self.io("opening", e))?;
         let mut at = self.inside(from);
         loop {
-            let mut zeroed = self.zeroed.lock();
-            at = at.max(*zeroed);
+            let mut held = self.ahead.lock();
+            at = at.max(held.zeroed());
             let step = self.inside(end).saturating_sub(at).min(ZEROS.len() as u64);
             if step == 0 {
                 break;
@@ -115,7 +156,8 @@ impl Segment {
             let zeros = usize::try_from(step).ok().and_then(|n| ZEROS.get(..n)).unwrap_or_default();
             own.write_at(at, zeros).map_err(|e| self.io("zeroing", e))?;
             at += step;
-            self.raise(&mut zeroed, at);
+            held.raise(at);
+            self.show(&held);
         }
         own.sync().map_err(|e| self.io("syncing", e))?;
         Ok(end)

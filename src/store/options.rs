@@ -28,7 +28,7 @@ const RECORD_EXTRA_BYTES: u64 = 65_536;
 /// may cost; in both it makes rot provable. ASYNC: what half a second, RocketMQ's flush interval, brings at 2 GB/s;
 /// with less a fast producer is bound by the disk and no longer by the policy.
 const SYNC_WINDOW_BYTES: u64 = 4 << 20;
-const ASYNC_WINDOW_BYTES: u64 = 1 << 30;
+const ASYNC_WINDOW_BYTES: u64 = 2 << 30;
 /// RocketMQ's `mappedFileSizeConsumeQueue`, in entries; its positions in a file are 31-bit numbers.
 const DEFAULT_QUEUE_ENTRIES: u32 = 300_000;
 const QUEUE_ENTRIES: std::ops::RangeInclusive<u32> = 1..=((1 << 31) - 1) / 20;

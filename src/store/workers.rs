@@ -17,6 +17,7 @@ use crate::commit_log::CommitLog;
 use crate::dispatch::Dispatcher;
 use crate::error::Result;
 use crate::flush::{Current, GroupCommit};
+use crate::segment::Care;
 use crate::store::herald::Herald;
 use crate::store::keeper::Keeper;
 use crate::store::open::Bells;
@@ -134,8 +135,15 @@ fn janitor(log: &Arc<CommitLog>) -> Step {
         }
         if log.failure().is_none() {
             // What cannot be made ready is paid for when it is needed, and its failure told to who needs it.
-            let pace_bytes = pace_bytes.max(tail.since(synced_at));
-            ready = log.segments().look_ahead(care, || log.accepted(), ready, pace_bytes).unwrap_or(ready);
+            match care {
+                Care::Pages => {
+                    let pace_bytes = pace_bytes.max(tail.since(synced_at));
+                    let _ = log.segments().make_pages_ahead(|| log.accepted(), pace_bytes);
+                }
+                Care::Blocks => {
+                    ready = log.segments().zero_blocks_ahead(|| log.accepted(), ready).unwrap_or(ready);
+                }
+            }
         }
         Next::Wait
     })
