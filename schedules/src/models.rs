@@ -15,6 +15,7 @@ pub(crate) const ALL: &[Model] = &[
     ("group commit: producers that flush by themselves", 2, log::fused_producers),
     ("a sync that fails under two producers", 3, log::failed_sync),
     ("a roll-over under a reader and the keeper", 3, log::roll_over),
+    ("a tail and the janitor, who make pages side by side", 3, log::make_ready),
     ("a segment removed under a reader and a producer", 3, log::retire_while_read),
     ("a closing under a producer and the flusher", 3, log::close_while_appending),
     ("a change of the policy under a producer", 2, log::change_while_appending),

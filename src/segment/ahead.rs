@@ -140,8 +140,8 @@ mod tests {
         seen.sort_unstable();
         let expected: Vec<_> = (0..16).map(|n| (100 + n * STEP, 100 + (n + 1) * STEP)).collect();
         assert_eq!(seen, expected, "everything once, and no small rest");
-        assert_eq!(ahead.zeroed(), 100 + (4 << 20));
         assert!(matches!(ahead.turn_of_tail(100, 5000, LEN), Turn::Ready));
+        assert_eq!(ahead.zeroed(), 100 + (4 << 20));
     }
 
     #[test]

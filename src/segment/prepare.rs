@@ -94,6 +94,11 @@ impl Segment {
         let Some((from, to)) = self.ahead.lock().turn_of_janitor(tail, ahead, self.len) else {
             return Ok(false);
         };
+        // Nobody writes there now.
+        debug_assert!(
+            self.zeroed_seen.load(Ordering::Acquire) <= from,
+            "the tail is in the janitor's stretch"
+        );
         file.make_ready(from, to.saturating_sub(from));
         let mut held = self.ahead.lock();
         let done = held.made();

@@ -25,8 +25,8 @@ const DEFAULT_MESSAGE_BYTES: u32 = 4 << 20;
 /// What a record may take besides its body (spec 2.8).
 const RECORD_EXTRA_BYTES: u64 = 65_536;
 /// How far the tail may run ahead of the disk. Under SYNC it bounds the staging buffer, under ASYNC what a power cut
-/// may cost; in both it makes rot provable. ASYNC: what half a second, RocketMQ's flush interval, brings at 2 GB/s;
-/// with less a fast producer is bound by the disk and no longer by the policy.
+/// may cost; in both it makes rot provable. ASYNC: what a second brings at 2 GB/s; with less
+/// a burst is bound by the disk and no longer by the policy.
 const SYNC_WINDOW_BYTES: u64 = 4 << 20;
 const ASYNC_WINDOW_BYTES: u64 = 2 << 30;
 /// RocketMQ's `mappedFileSizeConsumeQueue`, in entries; its positions in a file are 31-bit numbers.

@@ -19,7 +19,7 @@ const MARK: &str = "/store/sawlog/mark";
 
 /// The windows of stores whose longest body is one byte.
 pub const SMALL_WINDOW: u64 = (4 << 20) + 2 * (1 + 65_536 + 16);
-const LARGE_WINDOW: u64 = (1 << 30) + 2 * (1 + 65_536 + 16);
+const LARGE_WINDOW: u64 = (2 << 30) + 2 * (1 + 65_536 + 16);
 
 /// The window that the mark's file holds, in the slot that counts.
 fn window_in_mark(world: &World) -> u64 {

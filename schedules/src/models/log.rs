@@ -172,6 +172,33 @@ pub(super) fn roll_over() {
     assert_eq!(reader.join().unwrap(), ["one", "two", "three"]);
 }
 
+/// One appends over the end of a segment, one makes pages ready ahead of it, which are zeroed by that, one writes by
+/// position as the flusher would. Nothing that was appended is zeroed, and nobody waits for ever.
+pub(super) fn make_ready() {
+    let world = world(Way::Direct);
+    world.log.segments().prepare(false).unwrap();
+    let janitor = {
+        let log = Arc::clone(&world.log);
+        thread::spawn(move || log.segments().make_pages_ahead(|| log.accepted(), 4 * SEGMENT_BYTES).unwrap())
+    };
+    let writer = {
+        let log = Arc::clone(&world.log);
+        let at = LogOffset(2 * SEGMENT_BYTES - 4);
+        thread::spawn(move || {
+            let next = log.segments().prepared().or_else(|| log.segments().last());
+            next.unwrap().write(at, &[7; 4]).unwrap();
+        })
+    };
+    let places = ["one", "two", "three"].map(|body| push(&world.log, body, Level::Written).unwrap());
+    janitor.join().unwrap();
+    writer.join().unwrap();
+    for (place, body) in places.into_iter().zip(["one", "two", "three"]) {
+        assert_eq!(world.log.record_at(place.offset).unwrap().body(), body);
+    }
+    let file = world.disk.read_file(format!("{DIR}/{SEGMENT_BYTES:020}")).unwrap();
+    assert!(file.ends_with(&[7; 4]), "what was written by position stands");
+}
+
 /// One removes the first segment, one reads in it, one appends.
 pub(super) fn retire_while_read() {
     let world = world(Way::Direct);
