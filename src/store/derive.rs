@@ -18,6 +18,7 @@ use crate::key_index::{IndexSurvey, KeyIndex};
 use crate::layout::Layout;
 use crate::offset::LogOffset;
 use crate::recovery::{Before, DerivedFiles, MovedBack, Plan, RecoveryReport, known_index, known_queues};
+use crate::store::keeper::Keeper;
 use crate::store::options::Options;
 use crate::store::recorder::{Recorder, Shape};
 
@@ -170,7 +171,7 @@ impl Derivation {
         options: &Options,
         found: Found<'_>,
     ) -> Result<Recorder> {
-        let Found { before, shape, report } = found;
+        let Found { before, shape, keeper, report } = found;
         let (dir, making) = (layout.consume_queues(), layout.making_derived());
         let geometry = consume_queue::Geometry {
             entries_per_segment: self.entries_per_segment,
@@ -205,7 +206,7 @@ impl Derivation {
         let last_stored = snapshot.map_or(Timestamp(0), |s| s.last_stored);
         let dispatcher = Arc::new(Dispatcher::new(log, &derived, from, last_stored, report.scanned_from));
         let saved_to = snapshot.map(|s| s.derived_to);
-        let recorder = Recorder::new(disk_of(), layout.clone(), shape, dispatcher, saved_to);
+        let recorder = Recorder::new(disk_of(), layout.clone(), (shape, keeper), dispatcher, saved_to);
         replay(log, &recorder, plan, snapshot.is_none())?;
         report_moved_back(&derived.queues, report);
         // A sweep may have been cut short, or a broker may have removed segments.
@@ -221,6 +222,7 @@ impl Derivation {
 pub(super) struct Found<'a> {
     pub(super) before: &'a Before,
     pub(super) shape: Shape,
+    pub(super) keeper: &'a Arc<Keeper>,
     pub(super) report: &'a mut RecoveryReport,
 }
 

@@ -84,6 +84,22 @@ impl Keeper {
         kept.save_mark(mark)
     }
 
+    /// Says durably that a sync covers the log up to `at`. Nothing if that was said already.
+    ///
+    /// # Errors
+    /// [`Error::Closed`]: nothing was saved. [`Error::Io`].
+    pub(crate) fn say_durable(&self, at: LogOffset) -> Result<()> {
+        let mut kept = self.kept.lock();
+        if kept.mark.durable >= at {
+            return Ok(());
+        }
+        if kept.ended {
+            return Err(Error::Closed);
+        }
+        let mark = Mark { durable: at, ..kept.mark };
+        kept.save_mark(mark)
+    }
+
     /// Forgets the ranges, and the listed damage, that lie below the log's first byte.
     ///
     /// # Errors

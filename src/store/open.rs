@@ -100,7 +100,7 @@ pub(super) fn open(root: &Path, options: &Options, bells: Bells, herald: &Arc<He
     let start = Start { end, segment, queues: plan.queues.clone(), last_stored: plan.last_stored };
     let log = Arc::new(CommitLog::new(segments, setup, start));
     let shape = derivation.shape(writer, options);
-    let found = Found { before: &before, shape, report: &mut report };
+    let found = Found { before: &before, shape, keeper: &keeper, report: &mut report };
     let recorder = Arc::new(derivation.open(&disk, &layout, &log, &plan, options, found)?);
     let _ = late.set(Arc::downgrade(recorder.dispatcher()));
     report.took = clock.elapsed();

@@ -20,6 +20,7 @@ use crate::flush::Flush;
 use crate::key_index::{self, KnownFile};
 use crate::layout::Layout;
 use crate::offset::LogOffset;
+use crate::store::keeper::Keeper;
 use crate::sync::Mutex;
 use crate::worker::Next;
 
@@ -44,6 +45,7 @@ pub(crate) struct Recorder {
     disk: Arc<dyn Disk>,
     layout: Layout,
     shape: Shape,
+    keeper: Arc<Keeper>,
     dispatcher: Arc<Dispatcher>,
     kept: Mutex<Kept>,
     /// What `saved_to` says, for who does not wait until files are synced.
@@ -67,14 +69,15 @@ impl Recorder {
     pub(crate) fn new(
         disk: Arc<dyn Disk>,
         layout: Layout,
-        shape: Shape,
+        (shape, keeper): (Shape, &Arc<Keeper>),
         dispatcher: Arc<Dispatcher>,
         saved_to: Option<LogOffset>,
     ) -> Recorder {
         let written_at = Duration::ZERO;
         let kept = Kept { saved_to, waiting: None, written_at, front_moved: false, closed: false };
         let recorded = saved_to.unwrap_or_default().0.into();
-        Recorder { disk, layout, shape, dispatcher, kept: Mutex::new(kept), recorded }
+        let keeper = Arc::clone(keeper);
+        Recorder { disk, layout, shape, keeper, dispatcher, kept: Mutex::new(kept), recorded }
     }
 
     pub(crate) fn dispatcher(&self) -> &Arc<Dispatcher> {
@@ -147,6 +150,8 @@ impl Recorder {
         if let Some(keys) = &derived.keys {
             keys.sync()?;
         }
+        // The log is judged by the mark alone: what is counted on here must be damage there when it rots, not a tail.
+        self.keeper.say_durable(captured.at)?;
         let snapshot = snapshot(&self.shape, captured, dropped);
         snapshot.save(&*self.disk, &self.layout.own())?;
         self.tell_java(captured.last_stored)

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use sawlog::disk::sim::{Aim, Fault, FaultKind, OpKind, SimDisk, Survivors};
-use sawlog::{LogOffset, Message, Store};
+use sawlog::{Error, LogOffset, Message, Store};
 
 use crate::support::expected::ROOT;
 use crate::support::workload::{clock, options};
@@ -121,4 +121,24 @@ fn a_sync_that_fails_in_a_recovery_is_no_damage_to_the_next_one() {
         Store::open(ROOT, options(&killed, &clock(), true)).unwrap_err();
         drop(open(&killed, true));
     }
+}
+
+/// A topic was dropped, for which the log is flushed up to the place from which on it counts again, and `sawlog/queues`
+/// said so durably. The mark follows once a second and still said less when the process was killed. A bit of the last
+/// record turned: opening took it for a tail that no sync had covered, and cut a message that had been acknowledged as
+/// flushed. The log went on below the place of the drop, and what was appended there under the topic's name was found
+/// where nothing should have been.
+#[test]
+fn what_a_dropped_topic_made_durable_is_damage_when_it_rots_and_no_tail() {
+    let disk = SimDisk::new();
+    let store = open(&disk, true);
+    store.append_and_wait(&Message::new("kept", "one")).unwrap();
+    let last = store.append_and_wait(&Message::new("p", "two")).unwrap();
+    store.drop_topic("p").unwrap();
+    let killed = disk.kill();
+    killed.flip("/store/commitlog/00000000000000000000", last.position.offset.0 * 8).unwrap();
+    let Err(Error::Corrupt(why)) = Store::open(ROOT, options(&killed, &clock(), true)) else {
+        panic!("opened")
+    };
+    assert_eq!(why.at, last.position.offset);
 }
