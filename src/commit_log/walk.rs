@@ -77,6 +77,12 @@ impl<L: Deref<Target = SegmentList>> Walk<L> {
         self.segment = None;
     }
 
+    /// The same, believing that what was read a moment ago stands there still: nobody writes. What lies in the buffer is
+    /// not read again.
+    pub(crate) fn skip(&mut self, to: LogOffset) {
+        self.at = to;
+    }
+
     /// Looks at the place where the walk stands, and moves behind what is valid there.
     ///
     /// # Errors

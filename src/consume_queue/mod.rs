@@ -36,7 +36,7 @@ pub use by_time::Bound;
 pub(crate) use by_time::{Probe, search};
 pub(crate) use entry::{ENTRY_BYTES, Entry};
 pub(crate) use files::Geometry;
-pub(crate) use pointers::{Claim, Pointers};
+pub(crate) use pointers::{Claim, Gathered, Pointers};
 pub(crate) use putting::{Odd, Putting};
 pub(crate) use survey::{Known, QueueSurvey};
 pub(crate) use table::QueueTable;

@@ -116,6 +116,12 @@ impl Before {
         }
     }
 
+    /// Where we closed the log, if nobody has opened it since.
+    pub(crate) fn closed_at(&self) -> Option<LogOffset> {
+        let mark = self.mark.as_ref().filter(|mark| self.is_ours() && mark.state == State::Closed);
+        mark.map(|mark| mark.end)
+    }
+
     /// Where the log begins, if sawlog wrote last and has said it. What lies before was being removed when it ended;
     /// if the log begins behind it a segment is missing.
     pub(crate) fn first(&self) -> Option<LogOffset> {

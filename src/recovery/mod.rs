@@ -5,6 +5,7 @@
 
 mod apply;
 mod before;
+mod behind;
 mod derived;
 mod judge;
 mod kinds;
@@ -190,10 +191,14 @@ impl fmt::Display for RecoveryReport {
     }
 }
 
+/// How often a recovery tells where it is.
+const PROGRESS_BYTES: u64 = 64 << 20;
+
 /// How far a recovery's scan is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecoveryProgress {
-    /// The place up to which the log was checked.
+    /// The place up to which the log was checked. At a bad place it runs ahead, to see what stands behind that, and comes
+    /// back.
     pub at: LogOffset,
     /// Where the last segment ends; the log ends there or before.
     pub end: LogOffset,

@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use crate::checkpoint::{Quarantine, Ranges, Snapshot, State, WriterId};
 use crate::clock::Timestamp;
 use crate::commit_log::QueueOffsets;
+use crate::consume_queue::Gathered;
 use crate::error::{Corruption, Damage, Error, Result};
 use crate::layout;
 use crate::offset::{LogOffset, LogRange, QueueOffset};
 use crate::recovery::before::Before;
+use crate::recovery::behind::Behind;
 use crate::recovery::judge::{Evidence, is_damage};
-use crate::recovery::quarantine::{Listed, resync};
-use crate::recovery::scan::{Found, Scope, scan, scan_on, valid_behind};
+use crate::recovery::quarantine::{Listed, known_parts, resync, written_over};
+use crate::recovery::scan::{Found, Scope, scan, scan_on};
 use crate::recovery::{MovedBack, OnDamage, Quarantined, RecoveryReport};
 use crate::segment::Segment;
 
@@ -55,8 +57,18 @@ pub(crate) struct Plan {
 /// [`Error::Corrupt`] if there is damage and `on_damage` refuses it; [`Error::Io`].
 pub(crate) fn plan(scope: &Scope<'_>) -> Result<Plan> {
     let before = scope.before;
-    let ranges = known_ranges(before, before.is_ours());
-    let Judged { from, ours, found, evidence, damage, why, mut listed, quarantined } = judge(scope, &ranges)?;
+    let mut known = Known {
+        ours: before.is_ours(),
+        ranges: known_ranges(before, before.is_ours()),
+        parts: known_parts(scope),
+    };
+    if let Some(from) = written_over(scope, &known.parts)? {
+        known.ours = false;
+        known.ranges.cut(from);
+        known.parts.cut(from);
+    }
+    let ranges = known.ranges.clone();
+    let Judged { from, ours, found, evidence, damage, why, mut listed, quarantined } = judge(scope, known)?;
     let missing = before.first().filter(|_| ours).and_then(|first| missing_front(scope, first));
     if let (Some(missing), OnDamage::Refuse | OnDamage::Quarantine) = (&missing, scope.on_damage) {
         return Err(Error::Corrupt(missing.clone()));
@@ -70,7 +82,7 @@ pub(crate) fn plan(scope: &Scope<'_>) -> Result<Plan> {
         (Some(mark), false) if ours => found.end.plus(mark.window_bytes),
         _ => LogOffset(u64::MAX),
     };
-    let closed_here = ours && closed_at(before) == Some(found.end);
+    let closed_here = ours && before.closed_at() == Some(found.end);
     let untouched = !damage && (found.at_blank || closed_here);
     let cut_to = if untouched { None } else { cut_to(scope, found.end, bound)? };
     // Zeros whose sync failed are shown by the cache and may not be on the disk: what they cover could rise again.
@@ -98,6 +110,16 @@ pub(crate) fn plan(scope: &Scope<'_>) -> Result<Plan> {
     Ok(finish(before, ours, ranges, found, parts))
 }
 
+/// What the last writer's traces say, as far as they are to be believed.
+struct Known {
+    /// Whether sawlog wrote last.
+    ours: bool,
+    /// The parts that we wrote with a record checksum.
+    ranges: Ranges,
+    /// The parts listed as damaged.
+    parts: Quarantine,
+}
+
 /// What the scan found in the end, and the verdict on the place where it ended.
 struct Judged {
     /// Where it began.
@@ -114,11 +136,11 @@ struct Judged {
 }
 
 /// Scans up to a place that is no damage, or that is and may not be stepped over.
-fn judge(scope: &Scope<'_>, ranges: &Ranges) -> Result<Judged> {
-    let before = scope.before;
-    let mut ours = before.is_ours();
+fn judge(scope: &Scope<'_>, Known { mut ours, ranges, parts }: Known) -> Result<Judged> {
+    let (before, ranges) = (scope.before, &ranges);
     let first = scope.segments.first().unwrap_or_default();
-    let mut listed = Listed::look_again(scope, ranges, ours)?;
+    let mut listed = Listed::look_again(scope, ranges, parts, ours)?;
+    let (mut behind, mut gathered) = (Behind::default(), Gathered::default());
     let mut quarantined = Vec::new();
     let mut from = if listed.has_changed { first } else { scan_from(scope, ours) };
     let mut found = scan(scope, ranges, &listed.list, from)?;
@@ -129,12 +151,12 @@ fn judge(scope: &Scope<'_>, ranges: &Ranges) -> Result<Judged> {
             (from, found) = (first, scan(scope, ranges, &listed.list, first)?);
         }
         // We closed, and the log goes on behind our end: somebody else wrote, and closed in order too.
-        if ours && closed_at(before).is_some_and(|end| found.end > end) {
+        if ours && before.closed_at().is_some_and(|end| found.end > end) {
             ours = false;
             (from, found) = (first, scan(scope, ranges, &listed.list, first)?);
         }
-        let behind = valid_behind(scope, ranges, &listed.list, &found)?;
-        let evidence = weigh(before, ours, found.end, behind);
+        let valid_to = behind.valid_to(scope, ranges, &listed.list, &found)?;
+        let evidence = weigh(before, ours, found.end, valid_to);
         let (damage, why) = (is_damage(&evidence), reason(scope, &found, &evidence));
         if !damage || scope.on_damage != OnDamage::Quarantine {
             if from == first {
@@ -147,19 +169,17 @@ fn judge(scope: &Scope<'_>, ranges: &Ranges) -> Result<Judged> {
             (from, found) = (first, scan(scope, ranges, &listed.list, first)?);
             continue;
         }
-        let to =
-            resync(scope, ranges, &listed.list, &found, ours)?.ok_or_else(|| Error::Corrupt(why.clone()))?;
+        if listed.list.at(found.end).is_some() {
+            // Somebody else's records end within a listed part: what he cut is not ours to find again.
+            listed.list.cut(found.end);
+        }
+        let to = resync(scope, ranges, (&listed.list, &mut gathered), &found, ours)?
+            .ok_or_else(|| Error::Corrupt(why.clone()))?;
         let part = LogRange { from: found.end, to };
         listed.add(part);
         quarantined.push(Quarantined { part, why });
         scan_on(scope, ranges, &listed.list, &mut found)?;
     }
-}
-
-/// Where we closed the log, if nobody has opened it since.
-fn closed_at(before: &Before) -> Option<LogOffset> {
-    let mark = before.mark.as_ref().filter(|mark| before.is_ours() && mark.state == State::Closed);
-    mark.map(|mark| mark.end)
 }
 
 struct Parts {

@@ -5,12 +5,14 @@
 //! rule 2).
 
 use crate::checkpoint::{Quarantine, Ranges};
+use crate::clock::Timestamp;
 use crate::commit_log::{Step, Walk};
-use crate::consume_queue::Claim;
-use crate::error::Result;
+use crate::consume_queue::{Claim, Gathered};
+use crate::error::{Damage, Result};
+use crate::message::Verify;
 use crate::offset::{LogOffset, LogRange};
 use crate::recovery::scan::{Found, Scope, verify_at};
-use crate::segment::Segment;
+use crate::segment::{Segment, SegmentList};
 
 /// What is listed, and what became of what was listed before.
 #[derive(Debug, Default)]
@@ -26,11 +28,13 @@ impl Listed {
     /// Looks at every part listed before: one whose records are whole again goes off the list, and one of which only
     /// the front is becomes shorter. Costs reading each up to its first bad place.
     /// If somebody else wrote last the scan tells, which begins at the log's first byte then.
-    pub(super) fn look_again(scope: &Scope<'_>, ranges: &Ranges, ours: bool) -> Result<Listed> {
+    pub(super) fn look_again(
+        scope: &Scope<'_>,
+        ranges: &Ranges,
+        known: Quarantine,
+        ours: bool,
+    ) -> Result<Listed> {
         let before = scope.before;
-        let mut known = before.quarantine.clone();
-        // What retention has removed since.
-        known.retire(scope.segments.first().unwrap_or_default());
         let mut listed = Listed { has_changed: before.quarantine_is_bad, ..Listed::default() };
         if !ours {
             return Ok(Listed { list: known, ..listed });
@@ -66,6 +70,62 @@ impl Listed {
     }
 }
 
+/// What is listed, without what retention has removed since.
+pub(super) fn known_parts(scope: &Scope<'_>) -> Quarantine {
+    let mut known = scope.before.quarantine.clone();
+    known.retire(scope.segments.first().unwrap_or_default());
+    known
+}
+
+/// From where on somebody else has written over the log, if that is at a listed part's beginning: a broker cuts the log
+/// at damage that it meets, and behind the end of what it writes then the old records still stand. `None` if nothing
+/// shows it.
+///
+/// What it writes has no checksum of ours, or a right one; but of a rotten record of ours the checksum may be lost, too.
+/// So a record without one shows it only if it is younger than all that we wrote, or reaches beyond the part; or, where
+/// other signs say that somebody else was here, if what stands behind it in the part is no record.
+pub(super) fn written_over(scope: &Scope<'_>, list: &Quarantine) -> Result<Option<LogOffset>> {
+    let before = scope.before;
+    let is_ours = before.is_ours();
+    if is_ours && before.closed_at().is_none() {
+        // Killed under us, and nobody has closed it since.
+        return Ok(None);
+    }
+    let counts = before.snapshot.as_ref().filter(|s| before.mark.is_some_and(|mark| mark.writer == s.writer));
+    let is_suspect =
+        !is_ours || counts.is_some_and(|s| before.java_flushed.is_some_and(|at| at != s.last_stored));
+    for part in list.iter() {
+        let youngest = counts.filter(|s| s.derived_to >= part.to).map(|s| s.last_stored);
+        if is_written_over(scope, part, youngest, is_suspect)? {
+            return Ok(Some(part.from));
+        }
+    }
+    Ok(None)
+}
+
+fn is_written_over(
+    scope: &Scope<'_>,
+    part: LogRange,
+    youngest: Option<Timestamp>,
+    is_suspect: bool,
+) -> Result<bool> {
+    let mut walk = Walk::new(scope.segments, part.from);
+    let is_young = |stored: Timestamp| youngest.is_some_and(|youngest| stored > youngest);
+    while walk.place() < part.to {
+        let at = walk.place();
+        let is_bare = matches!(walk.step(|_| Verify::Ours)?, Step::Broken(_, Damage::NoRecordChecksum, _));
+        walk.skip(at);
+        match walk.step(|_| if is_bare { Verify::Legacy } else { Verify::Ours })? {
+            Step::Record(_, head) if is_young(head.stored) => return Ok(true),
+            Step::Record(_, head) if at.plus(u64::from(head.len)) > part.to => return Ok(true),
+            Step::Record(..) => {}
+            Step::Blank(_) => return Ok(false),
+            Step::Broken(..) | Step::NoSegment(_) => return Ok(is_suspect && at > part.from),
+        }
+    }
+    Ok(false)
+}
+
 /// Up to where a listed part holds records again, one behind the other.
 fn sound_to(scope: &Scope<'_>, ranges: &Ranges, part: LogRange) -> Result<LogOffset> {
     let mut walk = Walk::new(scope.segments, part.from);
@@ -87,10 +147,12 @@ fn sound_to(scope: &Scope<'_>, ranges: &Ranges, part: LogRange) -> Result<LogOff
 /// Of these places the first: where the broken record ends, or the broken ones behind it, if a record begins there;
 /// where a queue entry points, if the record there is the entry's; a segment's base with a record; the durable mark,
 /// which stands at a record's end; and a part listed before.
-pub(super) fn resync(
-    scope: &Scope<'_>,
+///
+/// `gathered` is what the queues' files say, kept from one bad place to the next.
+pub(super) fn resync<'a>(
+    scope: &Scope<'a>,
     ranges: &Ranges,
-    list: &Quarantine,
+    (list, gathered): (&Quarantine, &mut Gathered<'a>),
     found: &Found,
     ours: bool,
 ) -> Result<Option<LogOffset>> {
@@ -104,6 +166,7 @@ pub(super) fn resync(
         return Ok(None);
     }
     let mut expected = None;
+    let mut walk = Walk::new(scope.segments, bad);
     for segment in scope.segments.all().into_iter().filter(|segment| segment.end() > bad) {
         if expected.is_some_and(|base| base != segment.base()) {
             return Ok(None);
@@ -115,8 +178,9 @@ pub(super) fn resync(
         let known = [by_length, list.next_from(after).filter(|_| ours), vouched].into_iter().flatten();
         let nearest = known.filter(|at| *at < segment.end()).min();
         let bound = nearest.unwrap_or(segment.end());
-        let pointed_at =
-            scope.pointers.first_between(after, bound, |claim| is_record(scope, ranges, claim))?;
+        let pointed_at = scope
+            .pointers
+            .first_between(gathered, after, bound, |claim| is_record(&mut walk, ranges, claim))?;
         if let Some(at) = pointed_at.or(nearest) {
             return Ok(Some(at));
         }
@@ -143,7 +207,7 @@ fn follow(
         }
         match walk.step(|at| verify_at(ranges, at))? {
             Step::Record(at, _) | Step::Blank(at) => return Ok(Some(at)),
-            Step::Broken(at, _, Some(len)) => walk.jump(at.plus(u64::from(len))),
+            Step::Broken(at, _, Some(len)) => walk.skip(at.plus(u64::from(len))),
             Step::Broken(_, _, None) | Step::NoSegment(_) => return Ok(None),
         }
     }
@@ -151,8 +215,8 @@ fn follow(
 }
 
 /// Whether a whole record stands where the entry points, and says itself that it is the entry's.
-fn is_record(scope: &Scope<'_>, ranges: &Ranges, claim: &Claim<'_>) -> Result<bool> {
-    let mut walk = Walk::new(scope.segments, claim.entry.at);
+fn is_record(walk: &mut Walk<&SegmentList>, ranges: &Ranges, claim: &Claim<'_>) -> Result<bool> {
+    walk.skip(claim.entry.at);
     Ok(match walk.step(|at| verify_at(ranges, at))? {
         Step::Record(_, head) => {
             head.len == claim.entry.len

@@ -1,4 +1,4 @@
-//! Walks the log up to the first bad place, and looks what stands behind one.
+//! Walks the log up to the first bad place.
 
 use crate::checkpoint::{Quarantine, Ranges};
 use crate::clock::Timestamp;
@@ -8,12 +8,11 @@ use crate::error::{Damage, Result};
 use crate::message::{MIN_RECORD_BYTES, Verify};
 use crate::offset::{LogOffset, LogRange};
 use crate::recovery::before::Before;
-use crate::recovery::{OnDamage, OnProgress, RecoveryProgress};
+use crate::recovery::{OnDamage, OnProgress, PROGRESS_BYTES, RecoveryProgress};
 use crate::segment::SegmentList;
 
 /// Java takes records up to three seconds before its checkpoint for flushed (spec 5.1).
 const JAVA_MARGIN_MS: i64 = 3000;
-const PROGRESS_BYTES: u64 = 64 << 20;
 
 /// What a plan is made from.
 #[derive(Debug)]
@@ -79,7 +78,7 @@ pub(super) fn scan_on(
     let last_end = scope.segments.last().map_or(found.end, |s| s.end());
     (found.own_end, found.at_blank) = (None, false);
     let mut walk = Walk::new(scope.segments, found.end);
-    let (mut blank_at, mut told) = (None, found.end);
+    let (mut record_at, mut blank_at, mut told) = (None, None, found.end);
     loop {
         match walk.step(|at| verify_at(ranges, at))? {
             Step::Record(at, head) => {
@@ -92,7 +91,7 @@ pub(super) fn scan_on(
                 if head.sys_flags.is_queued() {
                     found.queues.raise(head.topic.as_bytes(), head.queue_id, head.queue_offset.next());
                 }
-                blank_at = None;
+                (record_at, blank_at) = (Some(at), None);
                 if found.end.since(told) >= PROGRESS_BYTES {
                     told = found.end;
                     tell(scope, RecoveryProgress { at: told, end: last_end, records: found.records });
@@ -110,8 +109,9 @@ pub(super) fn scan_on(
                 break;
             }
             Step::Broken(at, damage, claims) => {
-                // Only where it is broken: somebody else may have cut the log below the part and written on.
-                if let Some(LogRange { to, .. }) = list.at(at) {
+                // Not where records stand in its front: somebody else has cut the log at the part, or below, and written
+                // on. What stands behind his end he had cut.
+                if let Some(LogRange { to, .. }) = list.at(at).filter(|part| record_at < Some(part.from)) {
                     let part = LogRange { from: at, to };
                     found.stepped_over.add(part);
                     // Below this place the counts know better than a broken record.
@@ -154,45 +154,8 @@ fn hear_numbers(scope: &Scope<'_>, part: LogRange, queues: &mut QueueOffsets) ->
     Ok(())
 }
 
-fn tell(scope: &Scope<'_>, progress: RecoveryProgress) {
+pub(super) fn tell(scope: &Scope<'_>, progress: RecoveryProgress) {
     if let Some(OnProgress(told)) = scope.progress {
         told(progress);
     }
-}
-
-/// The end of the last valid record behind the bad place, reached from where a record must begin if anything is
-/// true: the broken record's own end, and segment bases. A body may hold a whole forged record: nothing else counts.
-pub(super) fn valid_behind(
-    scope: &Scope<'_>,
-    ranges: &Ranges,
-    list: &Quarantine,
-    found: &Found,
-) -> Result<Option<LogOffset>> {
-    let mut last = None;
-    let mut follow = |start: LogOffset| -> Result<()> {
-        let mut walk = Walk::new(scope.segments, start);
-        loop {
-            match walk.step(|at| verify_at(ranges, at))? {
-                Step::Record(at, head) => last = last.max(Some(at.plus(u64::from(head.len)))),
-                Step::Broken(at, _, claims) => {
-                    let listed_to = list.at(at).map(|part| part.to);
-                    match listed_to.or(claims.map(|len| at.plus(u64::from(len)))) {
-                        Some(next) => walk.jump(next),
-                        None => return Ok(()),
-                    }
-                }
-                // The next segment's base is among the starts itself.
-                Step::Blank(_) | Step::NoSegment(_) => return Ok(()),
-            }
-        }
-    };
-    if let Some(own_end) = found.own_end {
-        follow(own_end)?;
-    }
-    for segment in scope.segments.all() {
-        if segment.base() > found.end {
-            follow(segment.base())?;
-        }
-    }
-    Ok(last)
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::consume_queue::Pointers;
+use crate::consume_queue::pointers::Gathered;
 use crate::disk::Disk;
 use crate::disk::sim::{Aim, Fault, FaultKind, OpKind};
 use crate::error::Error;
@@ -18,8 +19,20 @@ fn two_queues(disk: &SimDisk) -> QueueSurvey {
 }
 
 fn first(disk: &SimDisk, survey: &QueueSurvey, from: u64, to: u64, lies: &[u64]) -> Option<u64> {
+    let few = [1, 2, 5, 1_000].map(|most| first_of(disk, survey, (most, from, to), lies));
+    assert!(few.iter().all(|found| *found == few[0]), "however many are kept: {few:?}");
+    few[0]
+}
+
+fn first_of(
+    disk: &SimDisk,
+    survey: &QueueSurvey,
+    (most, from, to): (usize, u64, u64),
+    lies: &[u64],
+) -> Option<u64> {
     let pointers = Pointers::new(disk, dir(), survey);
-    let found = pointers.first_between(nth(from).at, nth(to).at, |claim| {
+    let mut gathered = Gathered::at_most(most);
+    let found = pointers.first_between(&mut gathered, nth(from).at, nth(to).at, |claim| {
         let n = claim.entry.at.0 / u64::from(RECORD_BYTES);
         assert_eq!((claim.topic, u64::from(claim.queue_id), claim.queue_offset.0), ("T", n % 2, n / 2));
         assert_eq!(claim.entry, nth(n));
@@ -55,7 +68,26 @@ fn a_file_that_cannot_be_read_claims_nothing() {
 fn what_the_asker_meets_is_told() {
     let disk = SimDisk::new();
     let survey = two_queues(&disk);
-    let found = Pointers::new(&disk, dir(), &survey)
-        .first_between(LogOffset::ZERO, LogOffset::MAX, |_| Err(Error::Closed));
+    let found = Pointers::new(&disk, dir(), &survey).first_between(
+        &mut Gathered::default(),
+        LogOffset::ZERO,
+        LogOffset::MAX,
+        |_| Err(Error::Closed),
+    );
     assert!(matches!(found, Err(Error::Closed)), "{found:?}");
+}
+
+#[test]
+fn many_questions_read_the_files_once() {
+    let disk = SimDisk::new();
+    let survey = two_queues(&disk);
+    let pointers = Pointers::new(&disk, dir(), &survey);
+    let mut gathered = Gathered::default();
+    let mut reads = Vec::new();
+    for n in 0..23 {
+        let found = pointers.first_between(&mut gathered, nth(n).at, LogOffset::MAX, |_| Ok(true)).unwrap();
+        assert_eq!(found, Some(nth(n + 1).at));
+        reads.push(disk.operations_of(OpKind::Read));
+    }
+    assert!(reads.iter().all(|count| *count == reads[0]), "{reads:?}");
 }
