@@ -106,7 +106,8 @@ pub enum Error {
     Full {
         /// Bytes that were free.
         free: u64,
-        /// Bytes that were needed; where the limit refuses, bytes that must become free to be within it.
+        /// Bytes that were needed; where the limit refuses, bytes that must become free to be within it. When a store is
+        /// opened: what all of that may need, as far as it could be told by then.
         needed: u64,
     },
     /// Only from `try_` calls: the append would have had to wait; nothing was written. Call again later.
@@ -273,6 +274,8 @@ pub enum Damage {
     BadChecksum,
     /// The list of quarantined damage (`sawlog/quarantine`) is not there, and the mark says that there is one.
     NoQuarantineList,
+    /// The list of what sawlog wrote (`sawlog/ranges`) is not there, and the mark is: it was written first.
+    NoRanges,
     /// An entry of a consume queue points at the record of another message, or at none.
     WrongEntry {
         /// The entry's offset in its queue.
@@ -309,6 +312,11 @@ impl fmt::Display for Damage {
                 f,
                 "the list of quarantined damage is missing; put it back, or open with `OnDamage::Quarantine` to have \
                  the log looked through for it"
+            ),
+            Damage::NoRanges => write!(
+                f,
+                "the list of the parts that have record checksums is missing; put it back, or open with \
+                 `OnDamage::FirstBroken` to go on without those checksums"
             ),
             Damage::WrongEntry { queue_offset, points_at } => {
                 write!(f, "the entry of queue offset {queue_offset} points at log offset {points_at}, ")?;

@@ -2,8 +2,9 @@
 //!
 //! All of this but [`snapshot`] opens files for reading alone, takes no lock, changes no byte and reads by position, never through a
 //! mapping, so that a failing device is an error and no signal. It works on a store that another process is writing, a
-//! RocketMQ broker or a [`Store`](crate::Store): files that grow, roll or vanish meanwhile are no errors. On a folder
-//! that is no store it answers [`Error::Foreign`](crate::Error::Foreign).
+//! RocketMQ broker or a [`Store`](crate::Store): files that grow, roll or vanish meanwhile are no errors. Nor need a store
+//! at rest be opened to be read: whatever a crash left, on a medium that is full or that nobody may write to, all that
+//! was durable is there, by log order, queue, time and key. On a folder that is no store it answers [`Error::Foreign`](crate::Error::Foreign).
 //!
 //! ```
 //! # let folder = tempfile::tempdir()?;

@@ -3,7 +3,7 @@
 use crate::checkpoint::{JavaCheckpoint, Mark, MarkFile, Quarantine, Ranges, Snapshot, State, WriterId};
 use crate::clock::Timestamp;
 use crate::disk::{Access, BootId, Disk};
-use crate::error::{Corruption, Error, Result};
+use crate::error::{Corruption, Damage, Error, Result};
 use crate::layout::Layout;
 use crate::offset::LogOffset;
 use crate::recovery::OnDamage;
@@ -55,13 +55,21 @@ impl Before {
     /// Reads all of it; touches nothing.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] if the mark or the ranges are damaged and `on_damage` refuses, or if the list of damage is and
+    /// [`Error::Corrupt`] if the mark or the ranges are damaged, or the ranges missing, and `on_damage` refuses, or if the list of damage is and
     /// `on_damage` would not make it anew; [`Error::Io`].
     pub(crate) fn read(disk: &dyn Disk, layout: &Layout, on_damage: OnDamage) -> Result<Before> {
         let own = layout.own();
         let mut side_damage = Vec::new();
         let (mark, mark_is_bad) = spare(MarkFile::read(disk, &own), on_damage, &mut side_damage)?;
-        let (ranges, _) = spare(Ranges::load(disk, &own), on_damage, &mut side_damage)?;
+        let ranges = match (Ranges::load(disk, &own), &mark) {
+            // Each open saves the ranges before the mark: without them rot of a record would go unseen.
+            (Ok(None), Some(_)) => {
+                let (path, at) = (own.join("ranges"), LogOffset::ZERO);
+                Err(Error::Corrupt(Corruption { path, at, what: Damage::NoRanges }))
+            }
+            (loaded, _) => loaded,
+        };
+        let (ranges, _) = spare(ranges, on_damage, &mut side_damage)?;
         let is_listed = mark.as_ref().is_some_and(|mark| mark.is_listed);
         let (quarantine, quarantine_is_bad) = match Quarantine::load(disk, &own, is_listed) {
             // Any other rule would refuse, or cut, what is listed there.

@@ -17,6 +17,7 @@ mod options;
 mod reader;
 mod recorder;
 mod retain;
+mod room;
 mod stats;
 mod sweep;
 mod swept;
@@ -118,7 +119,8 @@ impl Store {
     /// # Errors
     /// [`Error::Locked`] if anybody holds it; [`Error::Corrupt`] if it is damaged and the options refuse damage;
     /// [`Error::InvalidOptions`], [`Error::Geometry`], [`Error::Foreign`] if options, files and path do not fit;
-    /// [`Error::Full`] and [`Error::Io`] as the disk says. In all cases but the last two nothing was changed, but that
+    /// [`Error::Full`] if there is no room for what opening writes, with the bytes that must be free (without any,
+    /// [`inspect::Reader`](crate::inspect::Reader) reads the store as it lies there); [`Error::Io`] as the disk says. In all cases but the last two nothing was changed, but that
     /// the folder and its `lock` file were made if they were not there.
     pub fn open(root: impl AsRef<Path>, mut options: Options) -> Result<Store> {
         let _span = trace::opening(root.as_ref());

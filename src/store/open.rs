@@ -20,6 +20,7 @@ use crate::store::herald::Herald;
 use crate::store::keeper::{Keeper, write_small};
 use crate::store::options::Options;
 use crate::store::recorder::Recorder;
+use crate::store::room::Room;
 use crate::trace;
 use crate::worker::Bell;
 
@@ -57,15 +58,28 @@ struct Looked {
 /// Opens everything but the threads.
 pub(super) fn open(root: &Path, options: &Options, bells: Bells, herald: &Arc<Herald>) -> Result<Opened> {
     options.check()?;
-    let clock = SystemClock::new();
     let disk = options.disk.clone().unwrap_or_else(|| default_for(root));
     let layout = Layout::new(root);
-    let lock = lock(&*disk, &layout)?;
-    let recovering = trace::recovery(root);
-    let mut looked = look(&disk, &layout, options)?;
+    let mut room = Room::new(&*disk, &layout);
+    let opened = open_on(&disk, layout, options, (bells, herald), &mut room);
+    opened.map_err(|error| room.told(error, &*disk, root))
+}
+
+fn open_on(
+    disk: &Arc<dyn Disk>,
+    layout: Layout,
+    options: &Options,
+    (bells, herald): (Bells, &Arc<Herald>),
+    room: &mut Room,
+) -> Result<Opened> {
+    let clock = SystemClock::new();
+    let lock = lock(&**disk, &layout)?;
+    let recovering = trace::recovery(layout.root());
+    let mut looked = look(disk, &layout, options)?;
+    room.plan(&looked.plan, &looked.segments);
 
     let writer = looked.plan.writer.unwrap_or_else(|| new_writer(options));
-    let mut file = change(&disk, &layout, &mut looked, (writer, options))?;
+    let mut file = change(disk, &layout, &mut looked, (writer, options))?;
     let Looked { before, segments, mut plan, derivation, .. } = looked;
     let checksum = options.checksum.unwrap_or_else(|| default_checksum(&plan));
     let mut report = std::mem::take(&mut plan.report);
@@ -88,11 +102,11 @@ pub(super) fn open(root: &Path, options: &Options, bells: Bells, herald: &Arc<He
         Checksum::Record => plan.ranges.open_at(end),
         Checksum::Body => plan.ranges.close_at(end),
     }
-    plan.ranges.save(&*disk, &layout.own())?;
+    plan.ranges.save(&**disk, &layout.own())?;
     let mark = file.save(mark)?;
     let ours = plan.ranges.iter().collect();
     let parts = (std::mem::take(&mut plan.ranges), plan.quarantine.clone());
-    let keeper = Arc::new(Keeper::new(Arc::clone(&disk), layout.clone(), file, mark, parts));
+    let keeper = Arc::new(Keeper::new(Arc::clone(disk), layout.clone(), file, mark, parts));
     let late = Arc::new(OnceLock::new());
     let hooks = (failure_hook(&keeper, &late, herald), watch(herald));
     let quarantined = plan.quarantine.iter().collect();
@@ -101,10 +115,11 @@ pub(super) fn open(root: &Path, options: &Options, bells: Bells, herald: &Arc<He
     let log = Arc::new(CommitLog::new(segments, setup, start));
     let shape = derivation.shape(writer, options);
     let found = Found { before: &before, shape, keeper: &keeper, report: &mut report };
-    let recorder = Arc::new(derivation.open(&disk, &layout, &log, &plan, options, found)?);
+    let recorder = Arc::new(derivation.open(disk, &layout, &log, &plan, options, found)?);
     let _ = late.set(Arc::downgrade(recorder.dispatcher()));
     report.took = clock.elapsed();
     drop(recovering);
+    let disk = Arc::clone(disk);
     Ok(Opened { log, keeper, recorder, report, checksum, lock, disk, layout })
 }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use sawlog::disk::{MappedDisk, OsDisk};
 use sawlog::flush::{AsyncFlush, SyncFlush};
-use sawlog::{Error, Options, QueueOffset, Retention, Store};
+use sawlog::inspect::Look;
+use sawlog::{Bound, Error, Options, QueueOffset, Retention, Store};
 
 use crate::world::*;
 
@@ -161,11 +162,47 @@ fn opening_on_a_full_disk_is_an_error_that_leaves_all_as_it_was() {
     fill_up(&world, 12_000);
     for _ in 0..2 {
         let error = Store::open("/store", world.options(SyncFlush)).unwrap_err();
-        assert!(error.is_full(), "{error}");
+        assert!(matches!(error, Error::Full { needed, free } if needed > free && free <= 12_000), "{error}");
         assert_eq!(world.disk.open_handles(), 0, "nothing is left open");
     }
     world.disk.write_file("/ballast", Vec::new()).unwrap();
     world.sync().append_and_wait(&numbered(0)).unwrap();
+}
+
+/// The small files of an open store did not fit, and the error named one of them: nobody was told how much to free.
+#[test]
+fn a_store_that_finds_no_room_when_opened_says_how_much_it_takes_and_is_read_without() {
+    let world = limited(1 << 20);
+    let store = world.asynchronous();
+    for n in 0..20 {
+        store.append(&numbered(n).key("k")).unwrap().forget();
+    }
+    store.flush().unwrap();
+    let (last, end) = (QueueOffset(20), store.marks().flushed);
+    let world = World::on(world.disk.kill());
+    drop(store);
+    world.disk.capacity_bytes(1 << 20);
+    fill_up(&world, 0);
+    let before = world.disk.fingerprint();
+
+    let reader = Look::at("/store").disk(world.disk.clone()).reader().unwrap();
+    let scanned: Vec<_> = reader.scan(reader.first().unwrap()).map(Result::unwrap).collect();
+    assert_eq!((scanned.len(), scanned[19].position.end()), (20, end));
+    let queue = reader.queue("orders", 0);
+    assert_eq!(
+        (queue.read_from(QueueOffset(0)).map(Result::unwrap).count(), queue.max().unwrap()),
+        (20, last)
+    );
+    assert_eq!(queue.offset_at_time(START, Bound::First).unwrap(), QueueOffset(0));
+    assert_eq!(reader.find("orders", "k").map(Result::unwrap).count(), 20);
+    assert_eq!(world.disk.fingerprint(), before);
+
+    let Err(Error::Full { free: 0, needed }) = Store::open("/store", world.options(SyncFlush)) else {
+        panic!("opened without a byte of room, or refused without its numbers")
+    };
+    world.disk.write_file("/ballast", Vec::new()).unwrap();
+    fill_up(&world, needed);
+    assert_eq!(all(&world.sync()).len(), 20);
 }
 
 /// A small memory file system; none where mounting is not allowed.

@@ -210,14 +210,18 @@ fn the_queues_file_is_only_a_cache() {
     }
 }
 
+/// Deleted, it had the store open as one without record checks, and a flipped bit outside of a body went unseen.
 #[test]
-fn the_ranges_file_is_missed_or_refused_and_costs_no_record() {
+fn the_ranges_file_is_refused_when_it_is_lost_or_rotten_and_costs_no_record() {
     let ranges = Path::new("/store/sawlog/ranges");
     for aged in aged() {
         let disk = aged.copy();
         disk.remove(ranges).unwrap();
-        let store = try_open(&disk, OnDamage::Refuse).unwrap();
+        let Err(Error::Corrupt(why)) = try_open(&disk, OnDamage::Refuse) else { panic!("opened without it") };
+        assert_eq!((&*why.path, why.what), (ranges, Damage::NoRanges));
+        let store = try_open(&disk, OnDamage::FirstBroken).unwrap();
         assert_eq!(check_log(&store, &aged.log).unwrap(), aged.log.end());
+        assert_eq!(store.recovery().side_damage.len(), 1);
         drop(store);
         let was = aged.disk.read_file(ranges).unwrap();
         for bit in 0..was.len() as u64 * 8 {

@@ -57,7 +57,7 @@ impl QueueReader {
     /// [`Error::Io`].
     pub fn min(&self) -> Result<QueueOffset> {
         let mut files = self.files()?;
-        let end = files.end(self.shared.disk())?;
+        let end = self.end(&mut files)?;
         let min = self.min_in(&mut files, end)?;
         if min < end {
             return Ok(QueueOffset(min));
@@ -75,7 +75,7 @@ impl QueueReader {
     /// [`Error::Io`]; [`Error::Corrupt`] if the log is damaged where it is not in the queue's files yet.
     pub fn max(&self) -> Result<QueueOffset> {
         let mut files = self.files()?;
-        let end = files.end(self.shared.disk())?;
+        let end = self.end(&mut files)?;
         let mut max = self.counted(end);
         for record in self.tail(&mut files, end)? {
             max = max.max(record?.queue_offset.0.saturating_add(1));
@@ -107,7 +107,7 @@ impl QueueReader {
     /// [`Error::Corrupt`] if an entry on the way points at another record or at none; [`Error::Io`].
     pub fn offset_at_time(&self, at: Timestamp, bound: Bound) -> Result<QueueOffset> {
         let mut files = self.files()?;
-        let end = files.end(self.shared.disk())?;
+        let end = self.end(&mut files)?;
         let min = self.min_in(&mut files, end)?;
         let found = search(min, end, bound, at, |middle| self.probe(&mut files, middle, end))?;
         let is_inside = match bound {
@@ -156,6 +156,14 @@ impl QueueReader {
         let mut bases: Vec<_> = bases.collect();
         bases.sort_unstable();
         Ok(QueueFiles::new(&self.shared.layout, &self.topic, self.id, per_segment, bases))
+    }
+
+    /// Behind the last entry that can be relied on. While somebody writes, what he wrote stands in the files; of what a
+    /// power cut left, anything may, and the log tells the rest.
+    fn end(&self, files: &mut QueueFiles) -> Result<u64> {
+        let end = files.end(self.shared.disk())?;
+        let known = self.shared.known();
+        Ok(if known.held { end } else { end.min(self.believed_to(&known).max(files.first())) })
     }
 
     fn min_in(&self, files: &mut QueueFiles, end: u64) -> Result<u64> {
@@ -292,7 +300,7 @@ impl QueueFollow {
     fn start(&mut self) -> Result<()> {
         let queue = &self.queue;
         let mut files = queue.files()?;
-        let end = files.end(queue.shared.disk())?;
+        let end = queue.end(&mut files)?;
         self.next = self.next.max(queue.min_in(&mut files, end)?.min(end));
         let believed_to = queue.believed_to(&queue.shared.known());
         self.stage = Stage::Files { files, end, believed_to, read: VecDeque::new() };
