@@ -253,6 +253,10 @@ fn shapes(table: &mut Table) {
     for (files, fits) in [(0, false), (15, false), (16, true), (1_000_000, true), (1_000_001, false)] {
         shape(&format!("{files} open files"), &|o| o.open_files(files), fits);
     }
+    for (segments, fits) in [(0, false), (1, true), (1_000_000, true), (1_000_001, false), (u32::MAX, false)]
+    {
+        shape(&format!("{segments} open segments"), &|o| o.open_segments(segments), fits);
+    }
     shape("no slots", &|o| o.index_slots(0), false);
     shape("slots beyond a file", &|o| o.index_slots(u32::MAX), false);
     shape("one entry, which is never used", &|o| o.index_entries(1), false);

@@ -116,6 +116,7 @@ impl CommitLog {
     /// A log whose every byte below `start.end` is durable.
     pub(crate) fn new(segments: SegmentList, setup: Setup, start: Start) -> CommitLog {
         let end = start.end;
+        segments.keep_from(end);
         CommitLog {
             segments,
             in_force: InForce::new(setup.terms),

@@ -30,6 +30,7 @@ pub(crate) fn apply(
     mark: (&mut MarkFile, Option<Mark>),
 ) -> Result<()> {
     let end = plan.report.log_end;
+    segments.keep_from(LogOffset::ZERO);
     clear_making(disk, segments.dir())?;
     if let (Some(to), Some(segment)) = (plan.cut_to, segments.find(end)) {
         let saved = save_cut(disk, layout, &segment, end, to)?;

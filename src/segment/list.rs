@@ -10,6 +10,7 @@ use crate::disk::{Access, Disk, Reserve};
 use crate::error::{Error, Result};
 use crate::layout;
 use crate::offset::LogOffset;
+use crate::segment::bound::Bound;
 use crate::segment::{Care, Segment};
 use crate::sync::{Mutex, RwLock};
 
@@ -25,6 +26,7 @@ pub(crate) struct SegmentList {
     dir: PathBuf,
     segment_bytes: u64,
     segments: RwLock<VecDeque<Arc<Segment>>>,
+    bound: Bound,
     /// The next segment, made ahead of need and already under its name.
     prepared: Mutex<Option<Arc<Segment>>>,
     /// Somebody who must not wait needs the next segment now, wherever the tail stands.
@@ -118,7 +120,20 @@ impl SegmentList {
         let segments = RwLock::new(found.segments.iter().map(lazy).collect());
         let (prepared, asked, named) = (Mutex::new(None), AtomicBool::new(false), Mutex::new(None));
         let (not_made, admit) = (Mutex::new(None), OnceLock::new());
-        SegmentList { disk, dir, segment_bytes, segments, prepared, asked, named, not_made, admit }
+        let bound = Bound::default();
+        SegmentList { disk, dir, segment_bytes, segments, bound, prepared, asked, named, not_made, admit }
+    }
+
+    /// At most so many segments stay open that nobody holds and that a sync covers; 1 at least.
+    pub(crate) fn keep_open(mut self, most: usize) -> SegmentList {
+        self.bound.set_most(most);
+        self
+    }
+
+    /// What reaches beyond `from` stays open until [`SegmentList::sync`] has covered it. Before the first byte is
+    /// written.
+    pub(crate) fn keep_from(&self, from: LogOffset) {
+        self.bound.allow_to(from);
     }
 
     /// From now on `admit` is asked before a segment is made. Its first word counts.
@@ -161,8 +176,17 @@ impl SegmentList {
         self.segments.read().iter().cloned().collect()
     }
 
-    /// The segment that holds `at`.
+    /// The segment that holds `at`, for somebody who will use its file.
     pub(crate) fn find(&self, at: LogOffset) -> Option<Arc<Segment>> {
+        let found = self.look_for(at)?;
+        self.bound.note_use(&found);
+        if !found.is_open() {
+            self.bound.make_room(&self.segments);
+        }
+        Some(found)
+    }
+
+    fn look_for(&self, at: LogOffset) -> Option<Arc<Segment>> {
         let segments = self.segments.read();
         let first = segments.front()?.base();
         // Without gaps the index follows from the offset; with gaps it is too high, and a search finds it.
@@ -267,6 +291,7 @@ impl SegmentList {
             let why = "the log has reached the last offset that RocketMQ's format can hold";
             return Err(Error::InvalidMessage(why.into()));
         }
+        self.bound.make_room(&self.segments);
         let name = layout::segment_name(base);
         let (dir, path) = (layout::making(&self.dir), self.dir.join(&name));
         let made = dir.join(&name);
@@ -321,6 +346,7 @@ impl SegmentList {
             }
             segment.need_name()?;
         }
+        self.bound.allow_to(to);
         Ok(())
     }
 

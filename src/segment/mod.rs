@@ -3,6 +3,7 @@
 //! This room knows bytes at offsets and no records.
 
 mod ahead;
+mod bound;
 mod list;
 mod prepare;
 
@@ -40,9 +41,13 @@ pub(crate) struct Segment {
     path: PathBuf,
     disk: Arc<dyn Disk>,
     access: Access,
-    /// Opened when first needed: sealed segments that nobody reads cost no descriptor. Once open it stays open, so
-    /// that a sync sees every error of the writes before it (promises rule 11).
+    /// Opened when needed: sealed segments that nobody reads cost no descriptor. Until a sync covers the segment it
+    /// stays open, so that the sync sees every error of the writes before it (promises rule 11); see `bound`.
     file: OnceLock<Box<dyn DiskFile>>,
+    /// When it was last looked for, by the bound's count of openings.
+    used: std::sync::atomic::AtomicU64,
+    /// Views that were alive when the file was closed under them: they keep its room taken, too.
+    views: Vec<Weak<dyn Any + Send + Sync>>,
     /// When its first record was stored, once somebody has looked.
     oldest: OnceLock<Timestamp>,
     /// No record in it was stored later: remembered when the log goes on in the next one, or learned by looking.
@@ -59,7 +64,17 @@ impl Segment {
     fn lazy(disk: &Arc<dyn Disk>, path: PathBuf, base: LogOffset, len: u64, access: Access) -> Segment {
         let (disk, file, ahead) = (Arc::clone(disk), OnceLock::new(), Mutex::default());
         let (oldest, newest, zeroed_seen) = (OnceLock::new(), OnceLock::new(), AtomicU64::new(0));
-        Segment { base, len, path, disk, access, file, oldest, newest, ahead, zeroed_seen }
+        let (used, views) = (0.into(), Vec::new());
+        Segment { base, len, path, disk, access, file, used, views, oldest, newest, ahead, zeroed_seen }
+    }
+
+    /// Takes the file out, for the caller to close; it is opened again when it is needed.
+    fn close(&mut self) -> Option<Box<dyn DiskFile>> {
+        let file = self.file.take()?;
+        self.views.retain(|views| views.strong_count() > 0);
+        // One is the file's own.
+        self.views.extend(file.held_by_views().filter(|views| views.strong_count() > 1));
+        Some(file)
     }
 
     /// Whether its file is open.
@@ -135,7 +150,8 @@ impl Segment {
             // What cannot be read now could not be read by its holder either, who is told then.
             let _ = self.view(self.base, 1);
         }
-        let views = self.file.get().and_then(|file| file.held_by_views());
+        let now = self.file.get().and_then(|file| file.held_by_views());
+        let views = self.views.iter().cloned().chain(now).collect();
         Held { segment: Arc::downgrade(self), views, bytes: self.len }
     }
 
@@ -217,14 +233,14 @@ impl Segment {
 #[derive(Debug)]
 pub(crate) struct Held {
     segment: Weak<Segment>,
-    views: Option<Weak<dyn Any + Send + Sync>>,
+    views: Vec<Weak<dyn Any + Send + Sync>>,
     bytes: u64,
 }
 
 impl Held {
     /// Bytes that the file still takes: all of them as long as anybody reads it.
     pub(crate) fn bytes(&self) -> u64 {
-        let is_viewed = self.views.as_ref().is_some_and(|views| views.strong_count() > 0);
+        let is_viewed = self.views.iter().any(|views| views.strong_count() > 0);
         if is_viewed || self.segment.strong_count() > 0 { self.bytes } else { 0 }
     }
 }

@@ -158,6 +158,7 @@ fn look(disk: &Arc<dyn Disk>, layout: &Layout, options: &Options) -> Result<Look
     let given_up = before.first().map_or_else(Vec::new, |first| survey.give_up(first));
     let segment_bytes = options.segment_bytes_for(&dir, survey.segment_bytes)?;
     let segments = SegmentList::new(Arc::clone(disk), dir, segment_bytes, &survey, Access::Write);
+    let segments = segments.keep_open(usize::try_from(options.open_segments).unwrap_or(usize::MAX));
     let derivation = Derivation::look(disk, layout, options, &before)?;
     let (progress, on_damage) = (options.on_recovery.as_ref(), options.on_damage);
     let derived_to = derivation.whole_to;

@@ -35,6 +35,7 @@ const QUEUE_ENTRIES: std::ops::RangeInclusive<u32> = 1..=((1 << 31) - 1) / 20;
 /// RocketMQ's `maxHashSlotNum` and `maxIndexNum`.
 const DEFAULT_INDEX: key_index::Geometry = key_index::Geometry { slots: 5_000_000, entries: 20_000_000 };
 const INDEX_BYTES_MAX: u64 = (1 << 31) - 1;
+const OPEN_SEGMENTS: std::ops::RangeInclusive<u32> = 1..=1_000_000;
 const OPEN_FILES: std::ops::RangeInclusive<u32> = 16..=1_000_000;
 
 /// How a store is opened. Setters never fail; [`Store::open`](crate::Store::open) looks at all of them once.
@@ -56,6 +57,7 @@ pub struct Options {
     pub(super) key_index: bool,
     pub(super) index: key_index::Geometry,
     pub(super) open_files: u32,
+    pub(super) open_segments: u32,
     pub(super) delay_levels: DelayLevels,
     pub(super) rebuild: bool,
     pub(super) retention: Retention,
@@ -83,6 +85,7 @@ impl Default for Options {
             key_index: true,
             index: DEFAULT_INDEX,
             open_files: 512,
+            open_segments: 256,
             delay_levels: DelayLevels::default(),
             rebuild: false,
             retention: Retention::default(),
@@ -220,6 +223,15 @@ impl Options {
         Options { open_files: files, ..self }
     }
 
+    /// The most segments of the log that stay open though nobody uses them just now: each has a descriptor, and a
+    /// mapping of its whole length where the disk is mapped. The one unused for longest is closed, and opened again
+    /// when it is read. Beside these are open what no sync covers yet, the segment made ahead, and those in which an
+    /// iterator stands. A view keeps its mapping, not the descriptor. Range: 1 ..= 1,000,000. Default: 256.
+    #[must_use]
+    pub fn open_segments(self, segments: u32) -> Options {
+        Options { open_segments: segments, ..self }
+    }
+
     /// What each delay level means; only queue entries of the delay topic need it (spec 3.3). Default: RocketMQ's 18.
     #[must_use]
     pub fn delay_levels(self, levels: DelayLevels) -> Options {
@@ -297,6 +309,11 @@ impl Options {
                 "open_files is {}, it must be within {least} and {most}",
                 self.open_files
             ));
+        }
+        if !OPEN_SEGMENTS.contains(&self.open_segments) {
+            let (least, most) = (OPEN_SEGMENTS.start(), OPEN_SEGMENTS.end());
+            let found = self.open_segments;
+            return refuse(format!("open_segments is {found}, it must be within {least} and {most}"));
         }
         Ok(())
     }

@@ -18,6 +18,7 @@ mod acks;
 mod append;
 mod bad_input;
 mod bad_stores;
+mod bounds;
 mod broker_between;
 mod changing;
 mod changing_faults;
