@@ -54,19 +54,19 @@ impl QueueSurvey {
     /// # Errors
     /// [`Error::Io`].
     pub(crate) fn of(disk: &dyn Disk, dir: &Path) -> Result<QueueSurvey> {
-        let mut found = Vec::new();
+        let mut queues = Vec::new();
         for topic in folders(disk, dir)? {
             let Some(name) = utf8_name(&topic.path) else { continue };
             for queue in folders(disk, &topic.path)? {
                 let Some(id) = queue_id(&queue.name) else { continue };
-                let mut files = list(disk, &queue.path)?;
-                files.retain(|file| !file.is_dir);
-                found.push(((name.clone(), id), files));
+                queues.push(((name.clone(), id), queue.path));
             }
         }
+        let found = files_of(disk, queues)?;
         let common = common_bytes(found.iter().flat_map(|(_, files)| files).map(|file| file.len));
         let mut survey =
             QueueSurvey { entries_per_segment: common.map(|(_, n)| n), ..QueueSurvey::default() };
+        let mut sound = Vec::with_capacity(found.len());
         for (queue, files) in found {
             let mut bases = Vec::new();
             for file in files {
@@ -77,9 +77,11 @@ impl QueueSurvey {
             }
             bases.sort_unstable();
             if !bases.is_empty() {
-                survey.queues.insert(queue, bases);
+                sound.push((queue, bases));
             }
         }
+        // Made of all at once: one by one each is searched for its place.
+        survey.queues = sound.into_iter().collect();
         Ok(survey)
     }
 
@@ -103,6 +105,44 @@ impl QueueSurvey {
             u64::try_from(run.count()).is_ok_and(|segments| segments > last - first)
         })
     }
+}
+
+/// From so many queues on their folders are read by several threads: for fewer, starting them costs more.
+const SHARED_FROM: usize = 4_096;
+/// More threads than that wait for each other in the kernel.
+const MOST_THREADS: usize = 8;
+
+type Key = (String, u32);
+
+/// The files in each queue's folder. With 200,000 queues this is most of what opening costs.
+fn files_of(disk: &dyn Disk, queues: Vec<(Key, PathBuf)>) -> Result<Vec<(Key, Vec<disk::Entry>)>> {
+    let look = |queues: Vec<(Key, PathBuf)>| {
+        let mut found = Vec::with_capacity(queues.len());
+        for (key, folder) in queues {
+            let mut files = list(disk, &folder)?;
+            files.retain(|file| !file.is_dir);
+            found.push((key, files));
+        }
+        Ok(found)
+    };
+    if queues.len() < SHARED_FROM {
+        return look(queues);
+    }
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+    let share = queues.len().div_ceil(threads);
+    let (mut found, mut left) = (Vec::with_capacity(queues.len()), queues);
+    std::thread::scope(|scope| {
+        let mut shares = Vec::new();
+        while !left.is_empty() {
+            let rest = left.split_off(share.min(left.len()));
+            let queues = std::mem::replace(&mut left, rest);
+            shares.push(scope.spawn(|| look(queues)));
+        }
+        for share in shares {
+            found.extend(share.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        }
+        Ok(found)
+    })
 }
 
 /// What a folder holds; a missing one holds nothing.

@@ -41,6 +41,30 @@ fn a_survey_passes_over_what_rocketmq_does_and_names_what_is_odd() {
     assert!(found.odd.iter().all(|odd| !odd.why.is_empty()));
 }
 
+/// From some thousand queues on several threads look at the folders: the answer is the same, in the same order, and an
+/// error of any of them is the answer.
+#[test]
+fn so_many_queues_that_threads_share_them_are_all_found() {
+    let disk = SimDisk::new();
+    let queues = || (0..3).flat_map(|topic| (0..2_000).map(move |id| (format!("T{topic}"), id)));
+    for (topic, id) in queues() {
+        write(&disk, &format!("{topic}/{id}/00000000000000000200"), vec![0; 200]);
+    }
+    write(&disk, "T1/7/name", vec![0; 200]);
+    write(&disk, "T1/8/00000000000000000400", vec![]);
+    let found = survey(&disk);
+    let mut expected: BTreeMap<_, _> = queues().map(|queue| (queue, vec![QueueOffset(10)])).collect();
+    assert_eq!(found.queues, expected);
+    assert_eq!(found.odd.iter().map(|odd| odd.empty).collect::<Vec<_>>(), [false, true]);
+
+    disk.remove(&dir().join("T2/1999/00000000000000000200")).unwrap();
+    expected.remove(&key("T2", 1_999));
+    assert_eq!(survey(&disk).queues, expected);
+    disk.fail_at_aimed(Aim::anything().path("T2/1234"), 1, Fault::once(FaultKind::Eio));
+    let error = QueueSurvey::of(&disk, &dir()).unwrap_err();
+    assert!(error.to_string().contains("T2/1234"), "{error}");
+}
+
 #[test]
 fn the_common_length_is_the_most_frequent_that_a_file_can_have() {
     let disk = SimDisk::new();
