@@ -21,6 +21,26 @@ pub enum Level {
 }
 
 /// Why a call did not do what was asked. Clones share the cause.
+///
+/// ```
+/// use std::time::Duration;
+/// use sawlog::{Error, Level, Message, Options, Store};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 20))?;
+/// let outcome = store
+///     .append_with(&Message::new("orders", "paid"), Level::Flushed)
+///     .and_then(|ack| ack.wait_timeout(Duration::from_secs(5)));
+/// match outcome {
+///     Ok(_) => {}                                    // durable
+///     Err(Error::Busy { .. } | Error::Full { .. }) => {} // not stored: come again later
+///     Err(Error::InvalidMessage(why)) => panic!("not stored, and never will be: {why}"),
+///     Err(Error::TimedOut { reached, .. }) => println!("unknown so far: {reached:?}"),
+///     Err(error) => panic!("open the store again: {error}"),
+/// }
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -119,8 +139,14 @@ pub enum Error {
         window: u64,
     },
     /// Another process (a Java broker, too), or this one, has the store open. Close that one first.
-    #[error("{} is held by another opener of the store", .0.display())]
-    Locked(PathBuf),
+    #[error("{} is held by {}", .root.display(), opener(*.pid))]
+    Locked {
+        /// The store's folder.
+        root: PathBuf,
+        /// The process that holds it, if the system can tell: this process's own id where the store is open in this
+        /// one. `None` across machines and containers, and where the holder has let go since.
+        pid: Option<u32>,
+    },
     /// Time ran out before the answer. The outcome is unknown: the message is in the log and will normally reach
     /// the level soon; do not take it for lost.
     #[error("timed out waiting for {asked:?} of offset {end}; reached so far: {reached:?}")]
@@ -327,4 +353,9 @@ impl fmt::Display for Damage {
             }
         }
     }
+}
+
+/// Who holds a store.
+fn opener(pid: Option<u32>) -> String {
+    pid.map_or_else(|| "another opener of the store".into(), |pid| format!("process {pid}"))
 }

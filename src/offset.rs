@@ -16,6 +16,13 @@ pub struct LogOffset(pub u64);
 pub struct QueueOffset(pub u64);
 
 /// Where one record lies: its first byte and its length.
+///
+/// ```
+/// use sawlog::{LogOffset, Position};
+///
+/// let position = Position { offset: LogOffset(100), len: 28 };
+/// assert_eq!(position.end(), LogOffset(128));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Position {
     /// The record's first byte.

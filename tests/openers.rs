@@ -47,7 +47,7 @@ fn attempt(root: &Path) -> &'static str {
             store.close().unwrap();
             "opened"
         }
-        Err(Error::Locked(_)) => "locked",
+        Err(Error::Locked { .. }) => "locked",
         Err(other) => panic!("{other}"),
     }
 }
@@ -196,7 +196,7 @@ fn a_forked_process_is_refused_and_its_end_does_not_free_the_store() {
         let child = libc::fork();
         if child == 0 {
             // It has every descriptor that its parent had, and a table that says the folder is held.
-            let refused = matches!(Store::open(&dir, options()), Err(Error::Locked(_)));
+            let refused = matches!(Store::open(&dir, options()), Err(Error::Locked { .. }));
             libc::_exit(if refused { 7 } else { 8 });
         }
         let pid = Pid::from_raw(child).unwrap();

@@ -1,6 +1,8 @@
 //! Time: the machine's, or a clock turned by hand in tests.
 //!
 //! Nothing but look-up by time depends on the wall clock (promises rule 14); waiting and pacing use the monotonic one.
+//! Store times never go back within a log: where the wall clock does, they stay until it has caught up, so that a look-up
+//! by time may search by halves.
 
 mod calendar;
 
@@ -62,6 +64,15 @@ impl Clock for SystemClock {
 }
 
 /// A clock that stands still until it is turned. For tests; share it by `Arc`.
+///
+/// ```
+/// use std::time::Duration;
+/// use sawlog::clock::{Clock, HandClock, Timestamp};
+///
+/// let clock = HandClock::new(Timestamp(1_700_000_000_000));
+/// clock.turn(Duration::from_secs(60));
+/// assert_eq!(clock.now(), Timestamp(1_700_000_060_000));
+/// ```
 #[cfg(any(test, feature = "sim"))]
 #[derive(Debug)]
 pub struct HandClock {

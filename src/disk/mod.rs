@@ -4,6 +4,35 @@
 //! durable; after `sync_dir` names are; a write changes no byte outside of its range; before a sync any subset of
 //! the unsynced bytes may survive, in any order, torn anywhere; a failed sync leaves nothing known.
 //!
+//! ```text
+//!            write_at, store_mapped          sync, sync_dir
+//!  process ──────────────────────▶ page cache ────────────▶ medium
+//!              survives kill -9               survives a power cut
+//! ```
+//!
+//! Four disks stand behind the trait. [`MappedDisk`] is the default where allocating blocks promises something (ext4,
+//! XFS, tmpfs and their like): appends are copied into mapped pages, and views of records are slices of the mapping.
+//! [`OsDisk`] reads and writes by position and is chosen by itself elsewhere; a dying disk is an error to it where it
+//! is a signal to a mapping. `sim::SimDisk` (feature `sim`) forgets, tears, fails and fills. The fourth is yours: one
+//! that counts, slows or refuses calls wraps another, and is given to [`Options::disk`](crate::Options::disk).
+//!
+//! ```
+//! # let folder = tempfile::tempdir()?;
+//! use sawlog::disk::{Access, Disk, OsDisk, Reserve};
+//!
+//! let disk = OsDisk::new();
+//! let path = folder.path().join("file");
+//! let file = disk.create(&path, 8, Reserve::Blocks)?; // no later write can meet a full disk
+//! file.write_at(0, b"safe")?;
+//! file.sync()?;                                       // the bytes are durable
+//! disk.sync_dir(folder.path())?;                      // and so is the name
+//!
+//! let mut read = [0; 4];
+//! disk.open(&path, Access::Read)?.read_at(0, &mut read)?;
+//! assert_eq!(&read, b"safe");
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
 //! Errors pass through as `io::Error`; the caller adds what it was doing and where.
 
 mod choice;

@@ -16,6 +16,20 @@ use crate::offset::LogOffset;
 use crate::sync::{Event, Mutex};
 
 /// A place in the log up to which something holds: written, flushed, dispatched.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # use sawlog::{Message, Options, Store};
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 20))?;
+/// let ack = store.append(&Message::new("orders", "paid"))?;
+/// // The ack waits for what the policy promises; the mark tells of anything else that one may want to wait for.
+/// let durable = store.flushed().reach(ack.end());
+/// store.flush()?;
+/// durable.wait()?; // or `.await`
+/// assert!(store.flushed().at() >= ack.end());
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct Watermark {
     reached: AtomicU64,

@@ -50,7 +50,7 @@ fn a_failure_reaches_those_above_the_mark_and_none_below() {
     let (mut above, woken) = (mark.reach(LogOffset(11)), Arc::new(Counted::default()));
     assert!(poll(&mut above, &woken).is_pending());
     wake(mark.fail(Error::Closed));
-    wake(mark.fail(Error::Locked("later".into())));
+    wake(mark.fail(Error::Locked { root: "later".into(), pid: None }));
     assert_eq!(woken.0.load(Ordering::SeqCst), 1);
     assert!(matches!(poll(&mut above, &woken), Poll::Ready(Err(Error::Closed))));
     assert!(matches!(mark.reach(LogOffset(11)).wait(), Err(Error::Closed)));

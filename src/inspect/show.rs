@@ -51,6 +51,9 @@ impl Survey {
         for (from, to) in &self.missing {
             writeln!(f, "  MISSING: {from} to {to}, where no file is")?;
         }
+        for part in &self.quarantined {
+            writeln!(f, "  QUARANTINED: {} to {}, damage that is stepped over", part.from, part.to)?;
+        }
         Ok(())
     }
 

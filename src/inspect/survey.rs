@@ -13,7 +13,7 @@ use crate::inspect::parts::Parts;
 use crate::inspect::queue_files::QueueFiles;
 use crate::inspect::{Look, index_files};
 use crate::message::{self, Peek, Verify};
-use crate::offset::{LogOffset, QueueOffset};
+use crate::offset::{LogOffset, LogRange, QueueOffset};
 use crate::recovery::Abort;
 
 /// The most of a segment's first record that is read for its time.
@@ -48,6 +48,9 @@ pub struct Survey {
     pub mark: Option<MarkFound>,
     /// Parts `[from, to)` of the log in which every record has a checksum of its own; an open end is `u64::MAX`.
     pub ranges: Vec<(LogOffset, LogOffset)>,
+    /// Damaged parts of the log that are listed (`sawlog/quarantine`) and stepped over, ascending; see
+    /// [`OnDamage::Quarantine`](crate::OnDamage::Quarantine).
+    pub quarantined: Vec<LogRange>,
     /// What `sawlog/queues` says.
     pub snapshot: Option<SnapshotFound>,
     /// The `abort` file, if it is there: the store is open, or was not closed in order.
@@ -253,6 +256,7 @@ pub(super) fn survey(look: &Look) -> Result<Survey> {
             same_boot: (mark.boot != BootId::default()).then_some(mark.boot == before.boot),
         }),
         ranges: before.ranges.iter().collect(),
+        quarantined: before.quarantine.iter().collect(),
         snapshot: before.snapshot.as_ref().map(|snapshot| SnapshotFound {
             derived_to: snapshot.derived_to,
             has_files: snapshot.has_files,

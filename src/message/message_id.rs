@@ -9,6 +9,17 @@ use crate::offset::LogOffset;
 /// RocketMQ's offset message id. Its text is upper-case hexadecimal: 32 characters for an IPv4 store, 56 for IPv6.
 ///
 /// It is unique only within the life of one log, since it names a place in it.
+///
+/// ```
+/// use sawlog::LogOffset;
+/// use sawlog::message::MessageId;
+///
+/// let id = MessageId { host: "192.168.0.7:10911".parse()?, offset: LogOffset(4_096) };
+/// let text = id.to_string();
+/// assert_eq!(text, "C0A8000700002A9F0000000000001000");
+/// assert_eq!(text.parse::<MessageId>()?, id);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MessageId {
     /// The store's address.

@@ -1,6 +1,20 @@
 //! A message as bytes: encoded before the append lock is taken, stamped inside, checked and decoded when read.
 //!
 //! The byte layout is RocketMQ's (spec 2). Nothing here reads or writes files, and no bytes can make it panic.
+//!
+//! ```text
+//!    4        4       4          4 + 4     8 + 8
+//!  ┌────────┬───────┬──────────┬─────────┬───────────────┬──────────────┬──────┬───────┬────────────┐
+//!  │ length │ magic │ body     │ queue,  │ queue offset, │ flags, times │ body │ topic │ properties │
+//!  │        │       │ checksum │ flag    │ log offset    │ and hosts    │      │       │     … CRC32│
+//!  └────────┴───────┴──────────┴─────────┴───────────────┴──────────────┴──────┴───────┴────────────┘
+//!                                         stamped under    one time of                   over all of
+//!                                         the append lock  these, too                    the record
+//! ```
+//!
+//! Everything but the two offsets and the store time is encoded, and all checksums but that of these few bytes are
+//! computed, before the append lock is taken: producers wait for each other as long as a copy takes. FORMAT.md has
+//! every byte.
 
 mod check;
 mod checksum;

@@ -31,6 +31,22 @@ pub(crate) use scan::Scope;
 
 /// What opening does when the log is damaged: bad bytes below what was once durable, or with good records behind
 /// them that no power cut explains (promises rule 2). A torn tail is no damage and always opens.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// use sawlog::{Error, OnDamage, Options, Store};
+///
+/// let store = match Store::open(folder.path(), Options::new()) {
+///     Err(Error::Corrupt(damage)) => {
+///         eprintln!("{damage}; going on without what is damaged");
+///         Store::open(folder.path(), Options::new().on_damage(OnDamage::Quarantine))?
+///     }
+///     opened => opened?,
+/// };
+/// assert!(store.quarantined().is_empty());
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnDamage {
     /// Answer [`Error::Corrupt`](crate::Error::Corrupt) with file, offset and kind; change nothing. The default.

@@ -17,6 +17,19 @@ use crate::offset::{LogOffset, Position, QueueOffset};
 /// An append that was taken. Where its message stands is known at once; waiting tells when the promise holds.
 ///
 /// Dropping it loses nothing but that knowledge.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # use sawlog::{Message, Options, Store};
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 20))?;
+/// let ack = store.append(&Message::new("orders", "paid"))?;
+/// let (number, id) = (ack.queue_offset(), ack.message_id()); // known at once
+/// ack.wait()?;                                               // promised from here on
+/// store.append(&Message::new("orders", "sent"))?.forget();   // nobody asks
+/// # assert_eq!((number.0, id.offset.0), (0, 0));
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "the promise holds only once `wait` or `.await` has returned Ok; `forget` says that nobody waits"]
 pub struct Ack {

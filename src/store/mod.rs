@@ -205,6 +205,17 @@ impl Store {
     /// # Errors
     /// [`Error::InvalidMessage`], [`Error::Full`], [`Error::Io`]: nothing was stored, the store stands.
     /// [`Error::Failed`], [`Error::Closed`]: the store takes no more.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # use sawlog::{Message, Options, Store};
+    /// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 20))?;
+    /// let ack = store.append(&Message::new("orders", "paid").queue(3))?;
+    /// println!("it begins at {} of the log, and has number {} in its queue", ack.position().offset, ack.queue_offset());
+    /// ack.wait()?; // or `.await`, or `forget`
+    /// # store.close()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn append(&self, message: &Message) -> Result<Ack> {
         self.inner.append(message, self.level_of(message), Patience::Waits)
     }
@@ -213,6 +224,17 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::append`].
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # use sawlog::{Level, Message, Options, Store};
+    /// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 20))?;
+    /// // The default policy acknowledges what is in the page cache; this one is to be durable.
+    /// store.append_with(&Message::new("orders", "paid"), Level::Flushed)?.wait()?;
+    /// assert_eq!(store.marks().flushed, store.marks().written);
+    /// # store.close()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn append_with(&self, message: &Message, level: Level) -> Result<Ack> {
         self.inner.append(message, level, Patience::Waits)
     }
@@ -241,6 +263,17 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::append`]; none of them was stored then. An empty batch is [`Error::InvalidMessage`].
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # use sawlog::{LogOffset, Message, Options, Store};
+    /// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 20))?;
+    /// let batch = [Message::new("orders", "paid"), Message::new("invoices", "due").queue(1)];
+    /// store.append_batch(&batch)?.wait()?;
+    /// assert_eq!(store.scan(LogOffset(0)).count(), 2);
+    /// # store.close()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn append_batch(&self, messages: &[Message]) -> Result<Ack> {
         self.inner.append_batch(messages)
     }
@@ -341,6 +374,20 @@ impl Store {
     /// All records from `from` on, which must be a record's beginning, such as [`Marks::first`]. The iterator ends
     /// at the visible mark and may be asked again when that has moved; an error in it stays, but for
     /// [`Error::Quarantined`], behind which it goes on.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # use sawlog::{Message, Options, Store};
+    /// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 20))?;
+    /// store.append(&Message::new("orders", "paid"))?.wait()?;
+    /// let mut scan = store.scan(store.marks().first);
+    /// assert_eq!(scan.next().transpose()?.expect("a record").body(), "paid");
+    /// assert!(scan.next().is_none(), "for now");
+    /// store.append(&Message::new("orders", "sent"))?.wait()?;
+    /// assert_eq!(scan.next().transpose()?.expect("it goes on").body(), "sent");
+    /// # store.close()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn scan(&self, from: LogOffset) -> Scan {
         self.inner.log.scan(from)
@@ -352,6 +399,18 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::OutOfRange`]; [`Error::Quarantined`] within such a part: go on behind it; [`Error::Io`].
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # use sawlog::{Message, Options, Store};
+    /// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 20))?;
+    /// let ack = store.append(&Message::new("orders", "paid"))?;
+    /// ack.wait()?;
+    /// let raw = store.raw(ack.position().offset, 1 << 20)?;
+    /// assert_eq!(raw.bytes.len(), ack.position().len as usize);
+    /// # store.close()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn raw(&self, from: LogOffset, max_bytes: u64) -> Result<Raw> {
         self.inner.log.raw(from, max_bytes)
     }

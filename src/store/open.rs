@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use crate::checkpoint::{Mark, MarkFile, State, WriterId};
 use crate::clock::{Clock, SystemClock};
 use crate::commit_log::{CommitLog, OnFailure, Setup, Start, Terms, Watch};
-use crate::disk::{Access, Disk, Lock, default_for};
+use crate::disk::{Access, Disk, Holder, Lock, default_for};
 use crate::dispatch::Dispatcher;
 use crate::error::{Error, Result};
 use crate::layout::Layout;
@@ -255,9 +255,19 @@ fn lock(disk: &dyn Disk, layout: &Layout) -> Result<Box<dyn Lock>> {
     }
     disk.create_dirs(root).map_err(|e| Error::io("making the folder", root, e))?;
     disk.lock(&path).map_err(|e| match e.kind() {
-        std::io::ErrorKind::WouldBlock => Error::Locked(root.to_path_buf()),
+        std::io::ErrorKind::WouldBlock => {
+            Error::Locked { root: root.to_path_buf(), pid: held_by(disk, &path) }
+        }
         _ => Error::io("locking", &path, e),
     })
+}
+
+/// The process that holds the lock. Asked after the refusal, so that it may have ended meanwhile.
+fn held_by(disk: &dyn Disk, lock: &Path) -> Option<u32> {
+    match disk.holder(lock) {
+        Ok(Holder::Held { pid }) => pid,
+        _ => None,
+    }
 }
 
 /// A name for a chain of sawlog sessions with nobody else between them: it must differ from any earlier one, and

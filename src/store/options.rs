@@ -39,6 +39,21 @@ const OPEN_SEGMENTS: std::ops::RangeInclusive<u32> = 1..=1_000_000;
 const OPEN_FILES: std::ops::RangeInclusive<u32> = 16..=1_000_000;
 
 /// How a store is opened. Setters never fail; [`Store::open`](crate::Store::open) looks at all of them once.
+///
+/// ```
+/// use std::time::Duration;
+/// use sawlog::flush::AsyncFlush;
+/// use sawlog::{Level, Options, Retention};
+///
+/// let options = Options::new()
+///     .flush(AsyncFlush { interval: Duration::from_millis(100), ..AsyncFlush::default() })
+///     .readers_see(Level::Written)
+///     .segment_bytes(256 << 20)
+///     .retention(Retention::default().max_age(Duration::from_secs(7 * 24 * 3600)));
+/// # let folder = tempfile::tempdir()?;
+/// # sawlog::Store::open(folder.path(), options)?.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Options {
     pub(super) policy: Arc<dyn FlushPolicy>,

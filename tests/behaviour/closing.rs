@@ -82,7 +82,7 @@ fn a_limit_that_is_over_says_so_and_the_closing_ends_when_the_disk_comes_back() 
     assert!(matches!(other.append(&numbered(2)), Err(Error::Closed)));
     assert!(matches!(other.try_append(&numbered(2)), Err(Error::Closed)));
     assert!(matches!(other.clone().close_within(Duration::ZERO), Err(Error::StillClosing { .. })));
-    assert!(matches!(Store::open("/store", world.options(SyncFlush)), Err(Error::Locked(_))));
+    assert!(matches!(Store::open("/store", world.options(SyncFlush)), Err(Error::Locked { .. })));
     assert!(matches!(ack.wait_timeout(Duration::ZERO), Err(Error::TimedOut { .. })), "unknown, not lost");
     assert_eq!(other.record_at(acked.position.offset).unwrap().body(), "00000000", "reads go on");
 

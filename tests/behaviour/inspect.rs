@@ -444,7 +444,7 @@ fn the_holder_of_a_real_store_is_named_and_asking_takes_nothing() {
         let survey = sawlog::inspect::survey(folder.path()).unwrap();
         assert_eq!(survey.holder, Holder::Held { pid: Some(std::process::id()) });
     }
-    assert!(matches!(Store::open(folder.path(), sawlog::Options::new()), Err(Error::Locked(_))));
+    assert!(matches!(Store::open(folder.path(), sawlog::Options::new()), Err(Error::Locked { .. })));
     let reader = Reader::open(folder.path()).unwrap();
     assert_eq!(bodies_of(reader.scan(reader.first().unwrap())), [1]);
     store.close().unwrap();

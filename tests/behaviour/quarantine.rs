@@ -1,9 +1,11 @@
 //! `OnDamage::Quarantine`: the store opens, damage is listed and stepped over, and everything else goes on.
 
+use std::ops::ControlFlow;
+
 use sawlog::flush::SyncFlush;
 use sawlog::{
     Damage, Error, Fetch, LogOffset, LogRange, Message, OnDamage, Options, Position, QueueOffset, Retention,
-    Status, Store, Stored,
+    Status, Store, Stored, inspect,
 };
 
 use crate::world::{SEGMENT, World, settle};
@@ -465,4 +467,29 @@ fn a_whole_segment_of_zeros_is_one_part() {
     assert_eq!(holes, 1);
     store.close().unwrap();
     assert_eq!(numbers(&scanned(&world.sync())).len(), kept);
+}
+
+#[test]
+fn a_survey_and_a_verification_name_the_parts_that_are_stepped_over() {
+    let world = World::new();
+    let stored = filled(&world, 20);
+    rot(&world, stored[7].position, 100);
+    open(&world).close().unwrap();
+    rot(&world, stored[15].position, 100);
+    let look = inspect::Look::at("/store").disk(world.disk.clone());
+    let survey = look.survey().unwrap();
+    assert_eq!(survey.quarantined, [part(&stored[7])]);
+    assert!(survey.to_string().contains("QUARANTINED: "), "{survey}");
+    let mut rots = Vec::new();
+    look.verify(&inspect::VerifyOptions::new(), |told| {
+        if let inspect::Told::Fault(fault) = told
+            && fault.kind == inspect::FaultKind::Rot
+        {
+            rots.push((fault.log, fault.quarantined, fault.to_string().contains(", quarantined: ")));
+        }
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    let [listed, new] = [7, 15].map(|n| Some(stored[n].position.offset));
+    assert_eq!(rots, [(listed, true, true), (new, false, false)]);
 }

@@ -182,11 +182,14 @@ fn nobody_else_gets_in_while_the_store_is_open() {
     let relative = root.join("..").join("store");
     for path in [&root, &link, &relative] {
         match Store::open(path, options()) {
-            Err(Error::Locked(held)) => assert_eq!(&held, path),
+            Err(Error::Locked { root, pid }) => {
+                assert_eq!((&root, pid), (path, Some(std::process::id())), "the holder is named");
+            }
             other => panic!("{other:?}"),
         }
     }
-    assert!(Store::open(&root, options()).unwrap_err().to_string().contains("is held by another opener"));
+    let refused = Store::open(&root, options()).unwrap_err().to_string();
+    assert!(refused.ends_with(&format!("is held by process {}", std::process::id())), "{refused}");
     store.append_and_wait(&numbered(0)).unwrap();
     let clone = store.clone();
     store.close().unwrap();
@@ -195,13 +198,13 @@ fn nobody_else_gets_in_while_the_store_is_open() {
     assert_eq!(bodies(&clone).len(), 1, "a closed handle still reads");
     drop(clone);
     assert!(
-        matches!(Store::open(&root, options()), Err(Error::Locked(_))),
+        matches!(Store::open(&root, options()), Err(Error::Locked { .. })),
         "the old handle gave nothing away"
     );
 
     let world = World::new();
     let store = world.sync();
-    assert!(matches!(Store::open("/store", world.options(SyncFlush)), Err(Error::Locked(_))));
+    assert!(matches!(Store::open("/store", world.options(SyncFlush)), Err(Error::Locked { .. })));
     drop(store);
     drop(world.sync());
 }

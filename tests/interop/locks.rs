@@ -173,7 +173,7 @@ fn a_folder_that_a_broker_holds_is_locked_for_us_and_stays_as_it_is() {
     let before = listing(folder.path());
     for _ in 0..3 {
         let refused = Store::open(folder.path(), options(true));
-        assert!(matches!(refused, Err(Error::Locked(_))), "{refused:?}");
+        assert!(matches!(refused, Err(Error::Locked { .. })), "{refused:?}");
     }
     assert_eq!(changes(&before, &listing(folder.path())), Vec::<String>::new());
     assert!(store.read().unwrap() == queues);

@@ -49,7 +49,7 @@ impl Case {
         }
         let typed = work.refusals.iter().chain(went.as_ref().err());
         // What a lock answers with when it is held by somebody else.
-        let held = |e: &Error| matches!(e, Error::Locked(_)) && self.fault.error == FaultKind::Eagain;
+        let held = |e: &Error| matches!(e, Error::Locked { .. }) && self.fault.error == FaultKind::Eagain;
         if let Some(odd) = typed.clone().find(|e| !is_typed(e) && !held(e)) {
             return Err(format!("a fault answered with {odd}"));
         }

@@ -105,7 +105,7 @@ fn a_store_is_looked_into_while_another_process_writes_it() {
             }
         }
         assert!(
-            matches!(Store::open(&root, Options::new()), Err(Error::Locked(_))),
+            matches!(Store::open(&root, Options::new()), Err(Error::Locked { .. })),
             "looking freed the lock"
         );
         drop(writer);

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::failure::{Failure, Result};
 use crate::interrupt::Interrupt;
 use crate::output::{Kind, Out};
-use crate::store::StoreArgs;
+use crate::store::{StoreArgs, locked};
 use crate::verify::{self, Show};
 
 pub(crate) const EXAMPLES: &str = "\
@@ -75,7 +75,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut out = Out::new();
     let survey = args.store.look().survey().map_err(Failure::of_store)?;
     if matches!(survey.opening, Opening::Held) {
-        return Err(Failure::of_store(Error::Locked(args.store.dir.clone())));
+        return Err(locked(&survey));
     }
     let before = verified(args, &mut out, &interrupt, "before")?;
     let work = work(args, &survey.opening, &before);

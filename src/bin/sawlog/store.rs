@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use sawlog::inspect::{Look, Opening, Reader};
+use sawlog::disk::{Disk, Holder, OsDisk};
+use sawlog::inspect::{Look, Opening, Reader, Survey};
 use sawlog::{DelayLevels, Error, Options, Retention};
 
 use crate::failure::{Failure, Result};
@@ -38,6 +39,11 @@ impl StoreArgs {
     pub(crate) fn reader(&self) -> Result<Reader> {
         self.look().reader().map_err(Failure::of_store)
     }
+    /// Whether anything has the store's name.
+    pub(crate) fn is_there(&self) -> bool {
+        matches!(OsDisk::new().entry(&self.dir), Ok(Some(_)) | Err(_))
+    }
+
     /// Options for opening the store to write: those that its files show, and nothing of it may be removed for its
     /// age. Whoever holds it is noticed before anything is touched. Where there is no store, one may be begun if
     /// `create` says so.
@@ -53,7 +59,7 @@ impl StoreArgs {
             Err(error) => return Err(Failure::of_store(error)),
         };
         if matches!(survey.opening, Opening::Held) {
-            return Err(Failure::of_store(Error::Locked(self.dir.clone())));
+            return Err(locked(&survey));
         }
         // A wrong division would have the index made anew.
         let given = self.index_slots.zip(self.index_entries);
@@ -62,4 +68,13 @@ impl StoreArgs {
             None => options,
         })
     }
+}
+
+/// What opening a store answers that somebody has open.
+pub(crate) fn locked(survey: &Survey) -> Failure {
+    let pid = match survey.holder {
+        Holder::Held { pid } => pid,
+        _ => None,
+    };
+    Failure::of_store(Error::Locked { root: survey.root.clone(), pid })
 }

@@ -191,6 +191,7 @@ pub(crate) fn fault_json(fault: &Fault) -> Value {
         "queue": fault.message.as_ref().map(|message| message.queue_id),
         "queue_offset": fault.message.as_ref().map(|message| message.queue_offset.0),
         "count": fault.count,
+        "quarantined": fault.quarantined,
         "what": fault.what,
         "meaning": fault.kind.meaning(),
     })

@@ -85,9 +85,44 @@ impl Disk for SimDisk {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => need_file(&inner.state, &to)?,
             other => other?,
         }
-        if from != to {
+        // As Linux does with two names of one file: nothing.
+        if inner.state.names.file(&from) != inner.state.names.file(&to) {
             inner.commit(Some((OpKind::Replace, &from)), Change::Rename { from: from.clone(), to });
         }
+        Ok(())
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let (from, to) = (absolute(from), absolute(to));
+        let mut inner = self.enter(OpKind::Link, &from, None)?;
+        need_file(&inner.state, &from)?;
+        need_free_name(&inner.state, &to)?;
+        inner.commit(Some((OpKind::Link, &from)), Change::Link { from: from.clone(), to });
+        Ok(())
+    }
+
+    fn rename_folder(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let (from, to) = (absolute(from), absolute(to));
+        let mut inner = self.enter(OpKind::RenameFolder, &from, None)?;
+        need_folder(&inner.state, &from)?;
+        need_free_name(&inner.state, &to)?;
+        if to.starts_with(&from) {
+            return err(io::ErrorKind::InvalidInput, &to, "it lies within the folder that is to be renamed");
+        }
+        let change = Change::MoveFolder { from: from.clone(), to };
+        inner.commit(Some((OpKind::RenameFolder, &from)), change);
+        Ok(())
+    }
+
+    fn remove_folder(&self, dir: &Path) -> io::Result<()> {
+        let dir = absolute(dir);
+        let mut inner = self.enter(OpKind::RemoveFolder, &dir, None)?;
+        need_folder(&inner.state, &dir)?;
+        let names = &inner.state.names;
+        if names.files_in(&dir).next().is_some() || names.folders_in(&dir).next().is_some() {
+            return err(io::ErrorKind::DirectoryNotEmpty, &dir, "something is in it");
+        }
+        inner.commit(Some((OpKind::RemoveFolder, &dir)), Change::RemoveFolder { dir: dir.clone() });
         Ok(())
     }
 

@@ -24,8 +24,14 @@ pub enum OpKind {
     Rename,
     /// `Disk::replace`.
     Replace,
+    /// `Disk::link`.
+    Link,
     /// `Disk::remove`.
     Remove,
+    /// `Disk::rename_folder`.
+    RenameFolder,
+    /// `Disk::remove_folder`.
+    RemoveFolder,
     /// `Disk::sync_dir`.
     SyncDir,
     /// `Disk::create_dirs`.
@@ -44,7 +50,7 @@ pub enum OpKind {
 
 impl OpKind {
     /// Every kind, to sweep over.
-    pub const ALL: [OpKind; 15] = [
+    pub const ALL: [OpKind; 18] = [
         OpKind::Create,
         OpKind::Open,
         OpKind::Read,
@@ -52,7 +58,10 @@ impl OpKind {
         OpKind::Sync,
         OpKind::Rename,
         OpKind::Replace,
+        OpKind::Link,
         OpKind::Remove,
+        OpKind::RenameFolder,
+        OpKind::RemoveFolder,
         OpKind::SyncDir,
         OpKind::CreateDirs,
         OpKind::List,
@@ -123,6 +132,19 @@ impl FaultKind {
 }
 
 /// A failure to come.
+///
+/// ```
+/// use std::path::Path;
+/// use sawlog::disk::Disk;
+/// use sawlog::disk::sim::{Aim, Fault, FaultKind, OpKind, SimDisk};
+///
+/// let disk = SimDisk::new();
+/// // The second sync of a folder from now on fails, and no other.
+/// disk.fail_at_aimed(Aim::anything().kind(OpKind::SyncDir), 2, Fault::once(FaultKind::Eio));
+/// assert!(disk.sync_dir(Path::new("/")).is_ok());
+/// assert!(disk.sync_dir(Path::new("/")).is_err());
+/// assert!(disk.sync_dir(Path::new("/")).is_ok());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// What the call answers.

@@ -50,6 +50,8 @@ pub(super) struct File {
     pub(super) unsynced: Vec<Write>,
     /// It has a name: its space counts.
     pub(super) named: bool,
+    /// It may have several.
+    pub(super) linked: bool,
     /// Open handles: while there are some, the bytes stay readable without a name.
     pub(super) handles: u64,
 }
@@ -66,6 +68,7 @@ impl File {
             durable: Pages::default(),
             unsynced: Vec::new(),
             named: true,
+            linked: false,
             handles: 0,
         }
     }

@@ -61,8 +61,10 @@ use state::{Change, State};
 
 /// A simulated disk. Clones are handles of one disk; [`SimDisk::power_cut`] and [`SimDisk::kill`] make new ones.
 ///
-/// Paths begin at the root: relative ones are taken from there. Links do not exist. A file's bytes last as long as a
-/// name or an open handle holds them.
+/// Paths begin at the root: relative ones are taken from there. A file may have several names ([`Disk::link`]), and its
+/// bytes last as long as a name or an open handle holds them; symbolic links do not exist.
+///
+/// [`Disk::link`]: super::Disk::link
 ///
 /// Where real disks differ from each other it takes the harsher side, with three exceptions, in which all that we
 /// know agree: a change of names is atomic, a folder made by `create_dirs` lasts, and after a failed `sync_dir` a

@@ -44,6 +44,25 @@ pub(super) struct Journal {
 /// A walk through what a disk recorded, from [`SimDisk::replay`]. It stands between two operations, before the first
 /// one to begin with; from there it makes disks as a power cut or the death of the process would have left them at
 /// that moment. Disks share all bytes that they do not change, so that one costs little, and never change the walk.
+///
+/// ```
+/// use std::path::Path;
+/// use sawlog::disk::sim::{SimDisk, Survivors};
+/// use sawlog::{Message, Options, Store};
+///
+/// let disk = SimDisk::recording();
+/// let store = Store::open("/store", Options::new().disk(disk.clone()).segment_bytes(64 << 10))?;
+/// store.append(&Message::new("orders", "paid"))?.wait()?;
+/// store.close()?;
+///
+/// // Wherever the power was cut, the store opens.
+/// let mut replay = disk.replay();
+/// while replay.step().is_some() {
+///     let image = replay.power_cut(7, Survivors::Sectors);
+///     Store::open("/store", Options::new().disk(image).segment_bytes(64 << 10))?.close()?;
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct Replay {
     state: State,

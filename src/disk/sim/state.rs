@@ -53,8 +53,20 @@ pub(super) enum Change {
         from: Arc<Path>,
         to: Arc<Path>,
     },
+    /// One more name.
+    Link {
+        from: Arc<Path>,
+        to: Arc<Path>,
+    },
     Remove {
         path: Arc<Path>,
+    },
+    MoveFolder {
+        from: Arc<Path>,
+        to: Arc<Path>,
+    },
+    RemoveFolder {
+        dir: Arc<Path>,
     },
     SyncFolder {
         dir: Arc<Path>,
@@ -127,6 +139,14 @@ impl State {
                 self.with(*id, |file| file.fail_sync(*upto, rng));
             }
             Change::Rename { from, to } => self.rename(now, from, to),
+            Change::Link { from, to } => {
+                if let Some(id) = self.names.file(from) {
+                    self.names.change(now, None, Some((to, id)));
+                    self.with(id, |file| file.linked = true);
+                }
+            }
+            Change::MoveFolder { from, to } => self.names.move_folder(now, from, to),
+            Change::RemoveFolder { dir } => self.names.remove_folder(now, dir),
             Change::Remove { path } => {
                 let id = self.names.file(path);
                 self.names.change(now, Some(path), None);
@@ -170,10 +190,12 @@ impl State {
         self.unname(replaced);
     }
 
-    /// The file gave up its name: its room is free when its last handle is closed.
+    /// The file gave up a name: its room is free when that was the last one and its last handle is closed.
     fn unname(&mut self, id: Option<FileId>) {
         if let Some(id) = id {
-            self.with(id, |file| file.named = false);
+            // Asking all names is dear.
+            let linked = self.files.get(&id).is_some_and(|file| file.linked) && self.names.has(id);
+            self.with(id, |file| file.named = linked);
             self.forget_the_unreachable();
         }
     }

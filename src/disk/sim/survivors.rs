@@ -50,7 +50,8 @@ pub(super) fn power_cut(state: &State, seed: u64, model: Survivors) -> State {
         .files()
         .filter_map(|(_, id)| {
             let cut = Cut { model, one_moment, rng: Rng::part(seed, id) };
-            Some((id, cut.file(state.files.get(&id)?)))
+            let file = state.files.get(&id)?;
+            Some((id, File { linked: file.linked, ..cut.file(file) }))
         })
         .collect();
     State {
@@ -224,7 +225,14 @@ pub(super) fn part_of(change: &Change, seed: u64) -> Option<Change> {
             let len = if rng.coin() { rng.below(*len) } else { 0 };
             Some(Change::Create { path: path.clone(), id: *id, len, blocks: false })
         }
-        Change::Rename { .. } | Change::Remove { .. } | Change::AddFolder { .. } if rng.coin() => {
+        Change::Rename { .. }
+        | Change::Link { .. }
+        | Change::Remove { .. }
+        | Change::AddFolder { .. }
+        | Change::MoveFolder { .. }
+        | Change::RemoveFolder { .. }
+            if rng.coin() =>
+        {
             Some(change.clone())
         }
         _ => None,

@@ -22,7 +22,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use crate::checkpoint::{Mark, MarkFile, QueueMark, Snapshot, State};
-use crate::disk::Lock;
+use crate::disk::{Disk, Holder, Lock};
 use crate::error::{Error, Result};
 use crate::inspect::parts::{self, log_files};
 use crate::inspect::{Look, Told, Verification, VerifyOptions};
@@ -205,6 +205,14 @@ fn lock(look: &Look, layout: &Layout) -> Result<Option<Box<dyn Lock>>> {
     }
 }
 
+/// The process that has the store, if that can be told.
+fn holder(disk: &dyn Disk, layout: &Layout) -> Option<u32> {
+    match disk.holder(&layout.lock()) {
+        Ok(Holder::Held { pid }) => pid,
+        _ => None,
+    }
+}
+
 /// What was taken of the log.
 struct Taken {
     live: bool,
@@ -255,7 +263,9 @@ fn beside_the_writer(copier: &mut Copier<'_>, layout: &Layout, to: &Path) -> Res
     let derived = Snapshot::load(copier.disk, &copy.own())?;
     let before = Before::read(copier.disk, layout, OnDamage::FirstBroken)?;
     let mark = before.mark.filter(|mark| before.is_ours() && mark.state == State::Open);
-    let Some(mark) = mark else { return Err(Error::Locked(layout.root().to_path_buf())) };
+    let Some(mark) = mark else {
+        return Err(Error::Locked { root: layout.root().to_path_buf(), pid: holder(copier.disk, layout) });
+    };
     // What is derived was durable before it was derived, and the mark may lag behind that.
     let derived = derived.filter(|derived| derived.has_files && derived.writer == mark.writer);
     let end = derived.as_ref().map_or(mark.durable, |derived| derived.derived_to.max(mark.durable));

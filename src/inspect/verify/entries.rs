@@ -205,6 +205,7 @@ impl Found {
             log_to: Some(run.log_to),
             message: Some(MessageName { topic, queue_id, queue_offset: run.first }),
             count: run.count,
+            quarantined: false,
             what: run.what,
         };
         runs.into_iter().map(fault).collect()

@@ -23,6 +23,9 @@ pub struct Fault {
     pub message: Option<MessageName>,
     /// How many messages or entries it concerns; 1 where nobody can count them.
     pub count: u64,
+    /// Whether it lies in a part of the log that is listed as damaged and stepped over; see
+    /// [`OnDamage::Quarantine`](crate::OnDamage::Quarantine). It is damage all the same.
+    pub quarantined: bool,
     /// What was found.
     pub what: String,
 }
@@ -194,6 +197,9 @@ impl Display for Fault {
         if self.count > 1 {
             write!(f, " and {} more", self.count - 1)?;
         }
+        if self.quarantined {
+            f.write_str(", quarantined")?;
+        }
         write!(f, ": {}", self.what)
     }
 }
@@ -201,7 +207,17 @@ impl Display for Fault {
 impl Fault {
     /// A fault of a whole file.
     pub(super) fn of_file(kind: FaultKind, path: PathBuf, what: String) -> Fault {
-        Fault { kind, path, at: 0, log: None, log_to: None, message: None, count: 1, what }
+        Fault {
+            kind,
+            path,
+            at: 0,
+            log: None,
+            log_to: None,
+            message: None,
+            count: 1,
+            quarantined: false,
+            what,
+        }
     }
 
     /// A fault of a part of the log.
@@ -212,6 +228,16 @@ impl Fault {
         what: String,
     ) -> Fault {
         let at = from.since(base);
-        Fault { kind, path, at, log: Some(from), log_to: Some(to), message: None, count: 1, what }
+        Fault {
+            kind,
+            path,
+            at,
+            log: Some(from),
+            log_to: Some(to),
+            message: None,
+            count: 1,
+            quarantined: false,
+            what,
+        }
     }
 }

@@ -113,6 +113,9 @@ pub(super) struct KeysFound {
     pub(super) keys: u64,
     lost: Option<Fault>,
     stale: Option<Fault>,
+    /// The hashes of one record's keys, and those of them whose entry was not seen yet: kept for the next record.
+    wanted: Vec<u32>,
+    left: Vec<u32>,
 }
 
 impl KeysFound {
@@ -127,10 +130,12 @@ impl KeysFound {
     ) -> Result<()> {
         let index = cursor.index;
         let topic = TopicHash::of(head.topic);
-        let mut wanted: Vec<u32> = indexed_keys(head, derivable).map(|key| topic.key(key)).collect();
+        let (mut wanted, mut left) = (std::mem::take(&mut self.wanted), std::mem::take(&mut self.left));
+        wanted.clear();
+        left.clear();
         let dropped = scope.is_dropped(head.topic, at);
-        if at < index.covered_from || at >= index.covered_to || dropped {
-            wanted.clear();
+        if at >= index.covered_from && at < index.covered_to && !dropped {
+            wanted.extend(indexed_keys(head, derivable).map(|key| topic.key(key)));
         }
         // Entries for places before this record, at which none begins.
         while let Some((bytes, file, number)) = cursor.ahead(0)? {
@@ -141,7 +146,7 @@ impl KeysFound {
             cursor.number += 1;
         }
         self.pass_out_of_order(cursor, at, !wanted.is_empty())?;
-        let mut left = wanted.clone();
+        left.extend_from_slice(&wanted);
         while let Some((bytes, file, number)) = cursor.ahead(0)? {
             if Entry::offset(&bytes) != at {
                 break;
@@ -164,9 +169,10 @@ impl KeysFound {
                 self.stale(index, (file, number), &bytes, "its time is not its record's");
             }
         }
-        for _ in left {
+        for _ in &left {
             self.lost(index, at, head);
         }
+        (self.wanted, self.left) = (wanted, left);
         Ok(())
     }
 

@@ -100,7 +100,7 @@ impl LogEnd {
             self.valid_to = self.valid_to.max(Some(valid).filter(|valid| *valid > broken));
         }
         self.judge(scope);
-        self.certain()
+        self.certain(scope)
     }
 
     /// A segment that ended early has successors with records: what is between is lost.
@@ -131,14 +131,14 @@ impl LogEnd {
         }
     }
 
-    fn certain(&mut self) -> Vec<Fault> {
+    fn certain(&mut self, scope: &Scope) -> Vec<Fault> {
         let waiting = if self.is_damage { std::mem::take(&mut self.waiting) } else { Vec::new() };
-        waiting.into_iter().map(Stretch::fault).collect()
+        waiting.into_iter().map(|stretch| listed(scope, stretch.fault())).collect()
     }
 
     /// The end of the log, all segments taken in.
     pub(super) fn end(mut self, scope: &Scope) -> (Ended, Vec<(LogOffset, LogOffset)>) {
-        let mut faults = self.certain();
+        let mut faults = self.certain(scope);
         let open = self.open.take();
         let at = match (&open, self.broken_at) {
             (_, Some(broken)) if !self.is_damage => broken,
@@ -169,7 +169,7 @@ impl LogEnd {
             };
             if early || kind != FaultKind::EndsEarly {
                 let fault = Fault::of_log(kind, place, (open.at, to), what);
-                faults.push(Fault { message: open.message, ..fault });
+                faults.push(listed(scope, Fault { message: open.message, ..fault }));
             }
         } else if early {
             let place = (scope.parts.layout.commit_log(), at);
@@ -190,6 +190,13 @@ impl Stretch {
         let fault = Fault::of_log(kind, self.place, (self.bad.from, self.bad.to), self.bad.what);
         Fault { message: self.bad.message, ..fault }
     }
+}
+
+/// The fault, with a word on whether the store's list of damage has it.
+fn listed(scope: &Scope, fault: Fault) -> Fault {
+    let part = fault.log.and_then(|from| scope.parts.before.quarantine.at(from));
+    let quarantined = part.is_some_and(|part| fault.log_to.is_none_or(|to| to <= part.to));
+    Fault { quarantined, ..fault }
 }
 
 /// Whether the first bad place is damage, or the beginning of a tail that no sync covered.

@@ -42,6 +42,25 @@ pub use result::{Progress, Stage, Told, Verification};
 const MOST_THREADS: usize = 8;
 
 /// What is to be verified, and by how many threads.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # use sawlog::{LogOffset, Message, Options, Store, inspect};
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 20))?;
+/// # store.append(&Message::new("orders", "paid"))?.wait()?;
+/// # store.close()?;
+/// use std::ops::ControlFlow;
+///
+/// let options = inspect::VerifyOptions::new().from(LogOffset(0)).threads(1);
+/// let verified = inspect::verify(folder.path(), &options, |told| {
+///     if let inspect::Told::Fault(fault) = told {
+///         eprintln!("{fault}\n    {}", fault.kind.meaning());
+///     }
+///     ControlFlow::Continue(())
+/// })?;
+/// assert_eq!((verified.complete, verified.damages()), (true, 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct VerifyOptions {
     from: Option<LogOffset>,

@@ -142,6 +142,7 @@ fn look(
                 queue_offset: QueueOffset(at),
             }),
             count: 0,
+            quarantined: false,
             what,
         });
         fault.count += 1;

@@ -41,6 +41,8 @@ pub(super) struct Scope {
     dropped: BTreeMap<Vec<u8>, LogOffset>,
     pub(super) index: Option<IndexScope>,
     delay: Option<DelayLevels>,
+    /// RocketMQ's own, where nobody gave others.
+    default_delay: DelayLevels,
     /// Whether tags may stand in side files (`enableConsumeQueueExt`).
     has_side_files: bool,
     /// Set when the caller wants no more.
@@ -96,6 +98,7 @@ impl Scope {
             dropped: before.snapshot.as_ref().map(|s| s.dropped.clone()).unwrap_or_default(),
             index,
             delay: look.delay_levels.clone(),
+            default_delay: DelayLevels::default(),
             has_side_files,
             stop: AtomicBool::new(false),
             seen_bytes: AtomicU64::new(0),
@@ -174,8 +177,7 @@ impl Scope {
         match &self.delay {
             Some(levels) => Some(dispatch::tag_of(head, derivable, levels)),
             None => {
-                let levels = DelayLevels::default();
-                let due = levels.due(head.topic, derivable.delay.as_deref(), head.stored);
+                let due = self.default_delay.due(head.topic, derivable.delay.as_deref(), head.stored);
                 due.is_none().then(|| derivable.tag_code())
             }
         }

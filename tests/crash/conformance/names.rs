@@ -56,6 +56,80 @@ pub(super) fn a_replacement_takes_the_place_of_an_old_file(on: &Ground) {
     assert_eq!(content(&*on.open("file", Access::Read)), b"new");
 }
 
+pub(super) fn a_link_is_one_more_name_of_the_same_file(on: &Ground) {
+    let file = on.make_with("file", b"content");
+    on.disk.create_dirs(&on.at("sub")).unwrap();
+    on.disk.link(&on.at("file"), &on.at("sub/link")).unwrap();
+    file.write_at(0, b"CON").unwrap();
+    assert_eq!(content(&*on.open("sub/link", Access::Read)), b"CONtent");
+    assert_eq!(on.disk.entry(&on.at("sub/link")).unwrap().unwrap().len, 7);
+    on.disk.remove(&on.at("file")).unwrap();
+    assert_eq!(on.names(), ["sub"]);
+    let link = on.open("sub/link", Access::Write);
+    link.write_at(3, b"TENT").unwrap();
+    link.sync().unwrap();
+    assert_eq!(content(&*file), b"CONTENT");
+    assert_eq!((file.has_name(), link.has_name()), (true, true));
+    on.disk.remove(&on.at("sub/link")).unwrap();
+    assert_eq!((file.has_name(), link.has_name()), (false, false));
+    assert_eq!(content(&*link), b"CONTENT");
+}
+
+pub(super) fn a_link_never_replaces_and_needs_a_file(on: &Ground) {
+    on.make_with("file", b"one");
+    on.make_with("taken", b"other");
+    on.disk.create_dirs(&on.at("folder")).unwrap();
+    for taken in ["taken", "folder", "file"] {
+        let made = on.disk.link(&on.at("file"), &on.at(taken));
+        assert_eq!(Ground::kind(made), ErrorKind::AlreadyExists, "{taken}");
+    }
+    assert_eq!(Ground::kind(on.disk.link(&on.at("none"), &on.at("new"))), ErrorKind::NotFound);
+    assert_eq!(Ground::kind(on.disk.link(&on.at("file"), &on.at("none/new"))), ErrorKind::NotFound);
+    on.disk.link(&on.at("folder"), &on.at("new")).unwrap_err();
+    assert_eq!(on.names(), ["file", "folder", "taken"]);
+    assert_eq!(content(&*on.open("taken", Access::Read)), b"other");
+}
+
+pub(super) fn a_folder_is_renamed_with_all_in_it_and_never_over_another(on: &Ground) {
+    on.disk.create_dirs(&on.at("old/sub")).unwrap();
+    on.disk.create_dirs(&on.at("other")).unwrap();
+    let file = on.make_with("old/sub/file", b"moved");
+    on.make_with("taken", b"stays");
+    for taken in ["taken", "other"] {
+        let moved = on.disk.rename_folder(&on.at("old"), &on.at(taken));
+        assert_eq!(Ground::kind(moved), ErrorKind::AlreadyExists, "{taken}");
+    }
+    let none = on.disk.rename_folder(&on.at("none"), &on.at("new"));
+    assert_eq!(Ground::kind(none), ErrorKind::NotFound);
+    on.disk.rename_folder(&on.at("old"), &on.at("old/sub/new")).unwrap_err();
+    on.disk.rename_folder(&on.at("old"), &on.at("other/new")).unwrap();
+    assert_eq!(on.names(), ["other", "taken"]);
+    assert!(on.disk.entry(&on.at("other/new/sub")).unwrap().unwrap().is_dir);
+    file.write_at(0, b"still").unwrap();
+    file.sync().unwrap();
+    assert_eq!(content(&*on.open("other/new/sub/file", Access::Read)), b"still");
+    on.disk.sync_dir(&on.at("other")).unwrap();
+    on.disk.create_dirs(&on.at("old")).unwrap();
+    assert!(on.disk.list(&on.at("old")).unwrap().is_empty(), "the name is free again");
+}
+
+pub(super) fn a_folder_is_removed_only_when_nothing_is_in_it(on: &Ground) {
+    on.disk.create_dirs(&on.at("folder/sub")).unwrap();
+    on.make_with("folder/file", b"x");
+    let remove = |name: &str| on.disk.remove_folder(&on.at(name));
+    assert_eq!(Ground::kind(remove("folder")), ErrorKind::DirectoryNotEmpty);
+    on.disk.remove(&on.at("folder/file")).unwrap();
+    assert_eq!(Ground::kind(remove("folder")), ErrorKind::DirectoryNotEmpty);
+    remove("folder/sub").unwrap();
+    remove("folder").unwrap();
+    assert!(on.names().is_empty());
+    assert_eq!(Ground::kind(remove("folder")), ErrorKind::NotFound);
+    on.disk.create_dirs(&on.at("folder")).unwrap();
+    on.make_with("file", b"x");
+    remove("file").unwrap_err();
+    assert_eq!(on.names(), ["file", "folder"]);
+}
+
 pub(super) fn a_removed_file_stays_readable_where_it_is_open(on: &Ground) {
     on.make_with("file", b"content");
     let (reader, writer) = (on.open("file", Access::Read), on.open("file", Access::Write));

@@ -111,7 +111,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 fn open(args: &Args) -> Result<Store> {
-    let options = args.store.options(args.create)?;
+    let options = args.store.options(args.create).map_err(|failure| match failure {
+        Failure::Unreadable(why) if !args.create && !args.store.is_there() => {
+            Failure::Unreadable(format!("{why}; --create begins a store there"))
+        }
+        failure => failure,
+    })?;
     let options = match args.flush {
         When::Sync => options.flush(SyncFlush),
         When::Async => options.flush(AsyncFlush::default()),

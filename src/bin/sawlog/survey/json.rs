@@ -56,6 +56,7 @@ pub(super) fn survey(survey: &Survey) -> Value {
             "same_boot": mark.same_boot,
         })),
         "ranges": survey.ranges.iter().map(|(from, to)| json!([from.0, open_end(*to)])).collect::<Vec<_>>(),
+        "quarantined": survey.quarantined.iter().map(|part| json!([part.from.0, part.to.0])).collect::<Vec<_>>(),
         "snapshot": survey.snapshot.as_ref().map(|snapshot| json!({
             "derived_to": snapshot.derived_to.0,
             "has_files": snapshot.has_files,

@@ -95,6 +95,14 @@ fn log(survey: &Survey, out: &mut Out) -> Result<()> {
     for (from, to) in &survey.missing {
         out.line(format_args!("  {} {from} to {to}, where no file is", out.paint(Kind::Bad, "missing:")))?;
     }
+    for part in &survey.quarantined {
+        out.line(format_args!(
+            "  {} {} to {}, damage that is stepped over",
+            out.paint(Kind::Bad, "quarantined:"),
+            part.from,
+            part.to
+        ))?;
+    }
     Ok(())
 }
 

@@ -88,6 +88,9 @@ fn cell(survey: &Survey, base: LogOffset, end: LogOffset, holds: &Holds) -> Cell
         Opening::Refused { first_broken, .. } => first_broken.as_deref(),
         _ => None,
     };
+    if survey.quarantined.iter().any(|part| part.from < end && base < part.to) {
+        return Cell::Bad;
+    }
     match holds {
         Holds::Unreadable(_) => return Cell::Bad,
         Holds::Nothing | Holds::Gone => return Cell::Nothing,

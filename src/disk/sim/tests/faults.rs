@@ -46,6 +46,7 @@ fn faults_carry_the_systems_own_errors() {
 fn every_kind_of_call_is_counted_and_can_fail_without_a_trace() {
     let disk = SimDisk::new();
     disk.import([("/s/a", "abc"), ("/s/b", "b")]).unwrap();
+    disk.create_dirs(p("/empty")).unwrap();
     let file = disk.open(p("/s/a"), Access::Write).unwrap();
     let call = |kind: OpKind| -> io::Result<()> {
         match kind {
@@ -56,7 +57,10 @@ fn every_kind_of_call_is_counted_and_can_fail_without_a_trace() {
             OpKind::Sync => file.sync(),
             OpKind::Rename => disk.rename(p("/s/a"), p("/s/c")),
             OpKind::Replace => disk.replace(p("/s/a"), p("/s/b")),
+            OpKind::Link => disk.link(p("/s/a"), p("/s/c")),
             OpKind::Remove => disk.remove(p("/s/a")),
+            OpKind::RenameFolder => disk.rename_folder(p("/s"), p("/t")),
+            OpKind::RemoveFolder => disk.remove_folder(p("/empty")),
             OpKind::SyncDir => disk.sync_dir(p("/s")),
             OpKind::CreateDirs => disk.create_dirs(p("/t")),
             OpKind::List => disk.list(p("/s")).map(drop),
@@ -74,8 +78,8 @@ fn every_kind_of_call_is_counted_and_can_fail_without_a_trace() {
         assert_eq!(disk.operations_of(kind), counted + 1, "{kind:?}");
         assert_eq!(disk.fingerprint(), before.0, "{kind:?}");
     }
-    assert_eq!(disk.operations(), before.1 + 15);
-    assert_eq!(disk.faults_fired(), 15);
+    assert_eq!(disk.operations(), before.1 + 18);
+    assert_eq!(disk.faults_fired(), 18);
     assert!(call(OpKind::Reserve).is_ok() && call(OpKind::Replace).is_ok());
 }
 

@@ -3,6 +3,7 @@
 mod calls;
 mod cuts;
 mod faults;
+mod links;
 mod oracle;
 mod replays;
 mod space;

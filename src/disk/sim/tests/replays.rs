@@ -25,7 +25,11 @@ fn workload(disk: &SimDisk) {
     small.sync().unwrap();
     disk.replace(p("/s/tmp"), p("/s/mark")).unwrap();
     disk.rename(p("/s/mark"), p("/s/q/mark")).unwrap();
+    disk.link(p("/s/q/mark"), p("/s/q/link")).unwrap();
     disk.sync_dir(p("/s/q")).unwrap();
+    disk.create_dirs(p("/s/r")).unwrap();
+    disk.rename_folder(p("/s/r"), p("/s/t")).unwrap();
+    disk.remove_folder(p("/s/t")).unwrap();
     disk.flip("/s/a", 9).unwrap();
     disk.remove(p("/s/a")).unwrap();
     file.write_at(0, b"after removal").unwrap();

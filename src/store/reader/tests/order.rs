@@ -180,7 +180,7 @@ fn after_a_failure_only_what_is_durable_can_be_read() {
     world.fill(7);
     let queue = world.queue();
     assert_eq!(queue.max(), QueueOffset(27));
-    world.sources.log.fail_and_tell(Error::Locked("/x".into()));
+    world.sources.log.fail_and_tell(Error::Locked { root: "/x".into(), pid: None });
     assert_eq!(queue.max(), QueueOffset(20));
     assert_eq!(queue.read_from(QueueOffset(0)).map(Result::unwrap).count(), 20);
     let error = queue.record_at(QueueOffset(20)).unwrap_err();
