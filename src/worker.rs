@@ -119,6 +119,12 @@ impl Worker {
         Ok(worker)
     }
 
+    /// The name of its thread.
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// Runs one step in the caller's thread.
     #[cfg(any(test, feature = "sim"))]
     pub(crate) fn turn(&self) -> Next {

@@ -7,8 +7,10 @@ mod append;
 mod change;
 mod queue_offsets;
 mod read;
+mod scan;
 mod told;
 mod walk;
+mod window;
 
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::fmt;
@@ -30,10 +32,12 @@ use append::{Staged, Tail};
 use change::InForce;
 pub(crate) use change::Terms;
 pub(crate) use queue_offsets::QueueOffsets;
-pub use read::{Raw, Scan};
+pub use read::Raw;
+pub use scan::Scan;
 use told::Counts;
 pub(crate) use told::{Synced, Told, Watch};
 pub(crate) use walk::{Step, Visit, Walk};
+pub(crate) use window::Window;
 
 /// How records reach the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,6 +210,11 @@ impl CommitLog {
     /// Why the log takes nothing any more, if so.
     pub(crate) fn failure(&self) -> Option<Error> {
         self.failed.get().cloned()
+    }
+
+    /// The same as a question, for those who ask at every record.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.get().is_some()
     }
 
     fn refuse_failed(&self) -> Result<()> {

@@ -216,6 +216,10 @@ impl DiskFile for MappedFile {
         Ok(Bytes::from_owner(View { map: Arc::clone(self.map()?), at: in_memory(offset)?, len }))
     }
 
+    fn views_are_free(&self) -> bool {
+        true
+    }
+
     fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
         self.file.next_data(offset)
     }
@@ -275,6 +279,7 @@ impl DiskFile for MappedFile {
 
 /// Asks for the cache lines of these bytes, to be read soon.
 #[cfg(target_arch = "x86_64")]
+#[inline]
 pub(crate) fn ask_for(bytes: &[u8]) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
     for line in bytes.chunks(LINE_BYTES) {

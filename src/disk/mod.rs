@@ -232,6 +232,10 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
         self.read_at(offset, &mut out)?;
         Ok(out.into())
     }
+    /// Whether [`view`](DiskFile::view) copies nothing and reads nothing, however much is looked at. Default: no.
+    fn views_are_free(&self) -> bool {
+        false
+    }
     /// Where, at or behind `offset`, the next bytes may stand that are not zeros; `None` if there are none. What was never
     /// written in a sparse file need not be read to be known for zeros. Provided: every byte may be.
     fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {

@@ -1,10 +1,14 @@
 //! Is this a record, and is it whole? Answered without a copy or an allocation, for scans at the speed of memory.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use super::SysFlags;
 use super::checksum;
-use super::wire::{BLANK_BYTES, MAGIC_BLANK, MAGIC_V1, MAGIC_V2, MIN_RECORD_BYTES, Reader};
+use super::short::Short;
+use super::wire::{
+    BLANK_BYTES, FRONT_BYTES, MAGIC_BLANK, MAGIC_V1, MAGIC_V2, MAX_PROPERTIES_BYTES, MIN_RECORD_BYTES,
+    Reader, V1_TOPIC_BYTES,
+};
 use crate::clock::Timestamp;
 use crate::error::Damage;
 use crate::offset::{LogOffset, QueueOffset};
@@ -132,6 +136,7 @@ impl Head<'_> {
     /// Whether the record carries a checksum over itself, and the right one. Costs one pass over the record if there
     /// is one.
     #[must_use]
+    #[inline]
     pub fn trailer(&self) -> Trailer {
         match checksum::trailer_digits(self.properties) {
             None => Trailer::Missing,
@@ -152,7 +157,10 @@ impl Head<'_> {
 /// The first [`Damage`] found. Where `bytes` ends before the record does: [`Damage::Cut`]. A blank record is
 /// [`Damage::BadMagic`], as no message stands there; look with [`peek`] first.
 pub fn check(at: LogOffset, bytes: &[u8], verify: Verify) -> Result<Head<'_>, Damage> {
-    let head = parse(at, bytes)?;
+    let head = match parse_plain(at, bytes, "") {
+        Some(head) => head,
+        None => parse(at, bytes)?,
+    };
     match verify {
         Verify::Structure => {}
         Verify::Legacy if head.body.is_empty() => {}
@@ -168,6 +176,129 @@ pub fn check(at: LogOffset, bytes: &[u8], verify: Verify) -> Result<Head<'_>, Da
         },
     }
     Ok(head)
+}
+
+/// [`check`] for who asks at every record: `None` for one with IPv6 hosts, and for one that is not whole, of which
+/// `check` tells what is wrong. The `topic` that is expected need not be read as text again; any other is found, too.
+///
+/// Inlined, so that the head's parts stay in registers: written to memory and moved as a whole, they would have to
+/// arrive there first, behind all of the checksum.
+#[inline(always)]
+pub(crate) fn check_plain<'a>(
+    at: LogOffset,
+    bytes: &'a [u8],
+    verify: Verify,
+    topic: &'a str,
+) -> Option<Head<'a>> {
+    let head = parse_plain(at, bytes, topic)?;
+    let is_whole = match verify {
+        Verify::Structure => true,
+        Verify::Legacy => head.body.is_empty() || checksum::stored_crc(head.body) == head.body_crc,
+        Verify::Ours => head.trailer() == Trailer::Right,
+    };
+    is_whole.then_some(head)
+}
+
+/// What [`parse`] finds, for a record with IPv4 hosts and nothing wrong; of anything else `None`. All that stands in
+/// front of the body has one place then, and one look at its length.
+#[inline(always)]
+fn parse_plain<'a>(at: LogOffset, bytes: &'a [u8], known_topic: &'a str) -> Option<Head<'a>> {
+    let (words, _) = bytes.first_chunk::<FRONT_BYTES>()?.as_chunks::<4>();
+    let [
+        len,
+        magic,
+        body_crc,
+        queue_id,
+        flag,
+        queue0,
+        queue1,
+        place0,
+        place1,
+        sys_flags,
+        born0,
+        born1,
+        born_ip,
+        born_port,
+        stored0,
+        stored1,
+        store_ip,
+        store_port,
+        reconsumed,
+        prepared0,
+        prepared1,
+        body_len,
+    ] = words
+    else {
+        return None;
+    };
+    let word = |bytes: &[u8; 4]| u32::from_be_bytes(*bytes);
+    let long = |high, low| u64::from(word(high)) << 32 | u64::from(word(low));
+    let positive = |bytes| Some(word(bytes)).filter(|n| *n <= i32::MAX.unsigned_abs());
+    let host = |ip, port| {
+        let port = u16::try_from(word(port)).ok()?;
+        Some(SocketAddr::new(Ipv4Addr::from_bits(word(ip)).into(), port))
+    };
+    let len = positive(len).filter(|len| *len >= MIN_RECORD_BYTES)?;
+    let sys_flags = SysFlags(word(sys_flags).cast_signed());
+    let is_v2 = word(magic) == MAGIC_V2;
+    let is_plain = (is_v2 || word(magic) == MAGIC_V1)
+        && !sys_flags.has(SysFlags::BORN_HOST_V6)
+        && !sys_flags.has(SysFlags::STORE_HOST_V6)
+        && long(place0, place1) == at.0;
+    if !is_plain {
+        return None;
+    }
+    let record = bytes.get(..len as usize)?;
+    let (body, topic, properties) = parse_behind_front(record, is_v2, positive(body_len)?, known_topic)?;
+    Some(Head {
+        record,
+        len,
+        body_crc: word(body_crc),
+        queue_id: positive(queue_id)?,
+        flag: word(flag).cast_signed(),
+        queue_offset: Some(QueueOffset(long(queue0, queue1))).filter(|n| n.0 <= i64::MAX.unsigned_abs())?,
+        sys_flags,
+        born: Timestamp(long(born0, born1).cast_signed()),
+        born_host: host(born_ip, born_port)?,
+        stored: Timestamp(long(stored0, stored1).cast_signed()),
+        store_host: host(store_ip, store_port)?,
+        reconsume_times: word(reconsumed).cast_signed(),
+        prepared_offset: long(prepared0, prepared1).cast_signed(),
+        body,
+        topic,
+        properties,
+    })
+}
+
+/// Body, topic and properties of a record that [`parse_plain`] reads.
+#[inline(always)]
+fn parse_behind_front<'a>(
+    record: &'a [u8],
+    is_v2: bool,
+    body_len: u32,
+    known_topic: &'a str,
+) -> Option<(&'a [u8], &'a str, &'a [u8])> {
+    let (body, rest) = record.get(FRONT_BYTES..)?.split_at_checked(body_len as usize)?;
+    let (topic_len, rest) = match is_v2 {
+        true => rest.split_first_chunk().map(|(len, rest)| (u16::from_be_bytes(*len), rest))?,
+        false => rest.split_first().map(|(len, rest)| (u16::from(*len), rest))?,
+    };
+    let most = if is_v2 { usize::from(i16::MAX.unsigned_abs()) } else { V1_TOPIC_BYTES };
+    let topic_len = Some(usize::from(topic_len)).filter(|len| *len <= most)?;
+    let (topic, rest) = rest.split_at_checked(topic_len)?;
+    let (properties_len, properties) = rest.split_first_chunk()?;
+    if usize::from(u16::from_be_bytes(*properties_len)) != properties.len()
+        || properties.len() > MAX_PROPERTIES_BYTES as usize
+    {
+        return None;
+    }
+    // A longer one is shared as a slice of its record, and must stand there.
+    let is_known = topic.len() <= Short::MOST && topic == known_topic.as_bytes();
+    let topic = if is_known { known_topic } else { std::str::from_utf8(topic).ok()? };
+    if topic.is_empty() {
+        return None;
+    }
+    Some((body, topic, properties))
 }
 
 /// All but the checksums.

@@ -39,6 +39,7 @@ pub(super) fn digits(mut crc: u32) -> [u8; 10] {
 }
 
 /// The digits of the trailer that ends these properties, if one does.
+#[inline]
 pub(super) fn trailer_digits(properties: &[u8]) -> Option<&[u8; 10]> {
     let trailer = properties.last_chunk::<{ TRAILER_BYTES as usize }>()?;
     let (digits, end) = trailer.strip_prefix(TRAILER_HEAD)?.split_first_chunk()?;
@@ -46,9 +47,24 @@ pub(super) fn trailer_digits(properties: &[u8]) -> Option<&[u8; 10]> {
 }
 
 /// Whether these digits are the checksum of a record that ends in their trailer. Costs one pass over the record.
+#[inline]
 pub(super) fn digits_fit(record: &[u8], found: &[u8; 10]) -> bool {
     let covered = record.len().saturating_sub(TRAILER_BYTES as usize);
-    record.get(..covered).is_some_and(|covered| digits(stored_crc(covered)) == *found)
+    record.get(..covered).is_some_and(|covered| number(found) == Some(stored_crc(covered).into()))
+}
+
+/// The number that these digits are, if they are digits. Cheaper than the digits of the number, and it does not wait
+/// for the checksum.
+#[inline]
+fn number(digits: &[u8; 10]) -> Option<u64> {
+    let mut number = 0;
+    let mut are_digits = true;
+    for digit in digits.iter().rev() {
+        let value = digit.wrapping_sub(b'0');
+        are_digits &= value < 10;
+        number = number * 10 + u64::from(value);
+    }
+    are_digits.then_some(number)
 }
 
 /// Writes the digits into the trailer that ends `record`.
@@ -115,6 +131,13 @@ mod tests {
         assert_eq!(&digits(719_541_360), b"0631459170");
         assert_eq!(&digits(0), b"0000000000");
         assert_eq!(&digits(STORED_BITS), b"7463847412");
+        for crc in [0, 9, 10, 719_541_360, STORED_BITS] {
+            assert_eq!(number(&digits(crc)), Some(crc.into()));
+        }
+        assert_eq!(number(b"9999999999"), Some(9_999_999_999), "no checksum, and no overflow");
+        for none in [b"063145917 ", b"/000000000", b":000000000", b"\xFF000000000"] {
+            assert_eq!(number(none), None);
+        }
     }
 
     #[test]

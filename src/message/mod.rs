@@ -25,6 +25,7 @@ mod message_id;
 mod polynomial;
 mod properties;
 mod record;
+mod short;
 mod sys_flags;
 mod text;
 mod topic;
@@ -40,8 +41,8 @@ use bytes::Bytes;
 
 use crate::clock::Timestamp;
 
-pub(crate) use check::is_blank;
 pub use check::{Head, Peek, Trailer, Verify, blank, check, peek};
+pub(crate) use check::{check_plain, is_blank};
 pub use derived::{Derivable, derivable};
 pub use encode::{Checksum, EncodeRules, Encoded, encode};
 pub use hash::java_hash;

@@ -5,6 +5,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use super::short::Short;
 use super::text::java_text;
 use crate::error::{Error, Result};
 
@@ -38,9 +39,10 @@ pub mod names {
 #[derive(Clone)]
 pub struct Properties(Inner);
 
-/// Read ones are a slice of their record; built ones a buffer that can grow.
+/// Read ones are a slice of their record, or a copy in place if they are short; built ones a buffer that can grow.
 #[derive(Clone)]
 enum Inner {
+    Short(Short),
     Shared(Bytes),
     Own(Vec<u8>),
 }
@@ -58,10 +60,20 @@ impl Properties {
         Properties(Inner::Shared(bytes))
     }
 
+    /// The properties that stand in these bytes.
+    #[inline(always)]
+    pub(super) fn within(properties: &[u8], bytes: &Bytes) -> Properties {
+        Properties(match Short::of(properties) {
+            Some(short) => Inner::Short(short),
+            None => Inner::Shared(bytes.slice_ref(properties)),
+        })
+    }
+
     /// The stored bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         match &self.0 {
+            Inner::Short(short) => short.as_bytes(),
             Inner::Shared(bytes) => bytes,
             Inner::Own(bytes) => bytes,
         }
@@ -109,6 +121,7 @@ impl Properties {
             return Ok(());
         }
         let mut bytes = match std::mem::take(self).0 {
+            Inner::Short(short) => short.as_bytes().to_vec(),
             Inner::Shared(bytes) => bytes.into(),
             Inner::Own(bytes) => bytes,
         };
@@ -249,6 +262,17 @@ mod tests {
     fn malformed_text_is_shown_with_the_replacement_character() {
         let properties = Properties::from_raw(Bytes::from_static(b"\xFFn\x01v\xC3\x02"));
         assert_eq!(properties.find("\u{FFFD}n").unwrap(), "v\u{FFFD}");
+    }
+
+    #[test]
+    fn those_of_a_record_can_be_changed_whether_they_stand_in_place_or_not() {
+        for value in ["v".repeat(29), "v".repeat(60)] {
+            let record = Bytes::from(format!("<a\u{1}{value}\u{2}>"));
+            let mut properties = Properties::within(&record[1..record.len() - 1], &record);
+            assert_eq!(properties, Properties::from_raw(record.slice(1..record.len() - 1)));
+            properties.set("b", "c").unwrap();
+            assert_eq!(properties.as_bytes(), format!("a\u{1}{value}\u{2}b\u{1}c\u{2}").as_bytes());
+        }
     }
 
     #[test]

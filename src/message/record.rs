@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use std::net::SocketAddr;
 
-use super::check::{Verify, check};
+use super::check::{Head, Verify, check};
 use super::derived::derivable;
 use super::{Message, MessageId, Properties, Topic};
 use crate::clock::Timestamp;
@@ -29,6 +29,32 @@ pub struct Record {
 }
 
 impl Record {
+    /// The record of which `head` is the head, and which stands within `bytes`: its parts are slices of them.
+    #[inline(always)]
+    pub(crate) fn of(at: LogOffset, head: &Head<'_>, bytes: &Bytes) -> Record {
+        let message = Message {
+            topic: Topic::within(head.topic, bytes),
+            body: bytes.slice_ref(head.body),
+            queue_id: head.queue_id,
+            properties: Properties::within(head.properties, bytes),
+            flag: head.flag,
+            sys_flags: head.sys_flags,
+            born: Some(head.born),
+            born_host: head.born_host,
+            reconsume_times: head.reconsume_times,
+            prepared_offset: head.prepared_offset,
+            refused: None,
+        };
+        Record {
+            message,
+            position: Position { offset: at, len: head.len },
+            queue_offset: head.queue_offset,
+            stored: head.stored,
+            store_host: head.store_host,
+            body_crc: head.body_crc,
+        }
+    }
+
     /// The id under which RocketMQ's tools find it: the store's address and the log offset (spec 2.12).
     #[must_use]
     pub fn message_id(&self) -> MessageId {
@@ -69,33 +95,12 @@ impl Record {
     }
 }
 
-/// Reads the record at the front of `bytes`, which stands at `at` in the log. Body, topic and properties are slices
-/// of `bytes` and keep them alive; nothing is copied.
+/// Reads the record at the front of `bytes`, which stands at `at` in the log. The body is a slice of `bytes` and keeps
+/// them alive, and so are topic and properties unless they are short.
 ///
 /// # Errors
 /// As [`check`].
 pub fn decode(at: LogOffset, bytes: Bytes, verify: Verify) -> Result<Record, Damage> {
     let head = check(at, &bytes, verify)?;
-    let topic = Topic::from_utf8(bytes.slice_ref(head.topic.as_bytes())).ok_or(Damage::BadTopic)?;
-    let message = Message {
-        topic,
-        body: bytes.slice_ref(head.body),
-        queue_id: head.queue_id,
-        properties: Properties::from_raw(bytes.slice_ref(head.properties)),
-        flag: head.flag,
-        sys_flags: head.sys_flags,
-        born: Some(head.born),
-        born_host: head.born_host,
-        reconsume_times: head.reconsume_times,
-        prepared_offset: head.prepared_offset,
-        refused: None,
-    };
-    Ok(Record {
-        message,
-        position: Position { offset: at, len: head.len },
-        queue_offset: head.queue_offset,
-        stored: head.stored,
-        store_host: head.store_host,
-        body_crc: head.body_crc,
-    })
+    Ok(Record::of(at, &head, &bytes))
 }

@@ -1,17 +1,27 @@
 //! The name under which messages are queued.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 
 use bytes::Bytes;
 
+use super::short::Short;
 use crate::error::{Error, Result};
 
-/// A topic: text that can be shared without a copy, a slice of a record's bytes for one that was read.
+/// A topic: text that is cheap to clone. Up to 32 bytes stand in place; a longer one is shared, as a slice of its
+/// record's bytes if it was read.
 ///
 /// Any text is a `Topic`; [`Topic::check`] says which can be appended to.
-#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Topic(Bytes);
+#[derive(Clone)]
+pub struct Topic(Name);
+
+#[derive(Clone)]
+enum Name {
+    Short(Short),
+    Shared(Bytes),
+}
 
 impl Topic {
     /// The most bytes a topic may have: its queues stand in a folder of its name, and no file system takes more.
@@ -20,13 +30,22 @@ impl Topic {
     /// A topic known when the program is built; costs nothing.
     #[must_use]
     pub const fn from_static(name: &'static str) -> Topic {
-        Topic(Bytes::from_static(name.as_bytes()))
+        Topic(Name::Shared(Bytes::from_static(name.as_bytes())))
     }
 
     /// A topic from bytes that need no copy; `None` if they are not UTF-8.
     #[must_use]
     pub fn from_utf8(name: Bytes) -> Option<Topic> {
-        std::str::from_utf8(&name).is_ok().then_some(Topic(name))
+        std::str::from_utf8(&name).is_ok().then_some(Topic(Name::Shared(name)))
+    }
+
+    /// The name that stands in these bytes.
+    #[inline(always)]
+    pub(super) fn within(name: &str, bytes: &Bytes) -> Topic {
+        Topic(match Short::of(name.as_bytes()) {
+            Some(short) => Name::Short(short),
+            None => Name::Shared(bytes.slice_ref(name.as_bytes())),
+        })
     }
 
     /// The name.
@@ -34,25 +53,29 @@ impl Topic {
     pub fn as_str(&self) -> &str {
         // Every way of making one has seen a `str`, so the check cannot fail; without `unsafe` it must be asked
         // again, at about a nanosecond for ASCII.
-        std::str::from_utf8(&self.0).unwrap_or_default()
+        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
     }
 
     /// The name's bytes.
     #[must_use]
+    #[inline]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Name::Short(name) => name.as_bytes(),
+            Name::Shared(name) => name,
+        }
     }
 
     /// The name's length in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.as_bytes().len()
     }
 
     /// Whether there is no name; no message is appended to such a topic.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.as_bytes().is_empty()
     }
 
     /// Whether messages may be appended under this name: it becomes the name of a folder.
@@ -99,13 +122,19 @@ impl AsRef<str> for Topic {
 
 impl From<&str> for Topic {
     fn from(name: &str) -> Topic {
-        Topic(Bytes::copy_from_slice(name.as_bytes()))
+        Topic(match Short::of(name.as_bytes()) {
+            Some(short) => Name::Short(short),
+            None => Name::Shared(Bytes::copy_from_slice(name.as_bytes())),
+        })
     }
 }
 
 impl From<String> for Topic {
     fn from(name: String) -> Topic {
-        Topic(name.into())
+        Topic(match Short::of(name.as_bytes()) {
+            Some(short) => Name::Short(short),
+            None => Name::Shared(name.into()),
+        })
     }
 }
 
@@ -115,15 +144,47 @@ impl From<&Topic> for Topic {
     }
 }
 
+impl Default for Topic {
+    fn default() -> Topic {
+        Topic::from_static("")
+    }
+}
+
+impl PartialEq for Topic {
+    fn eq(&self, other: &Topic) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for Topic {}
+
+impl PartialOrd for Topic {
+    fn partial_cmp(&self, other: &Topic) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Topic {
+    fn cmp(&self, other: &Topic) -> Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+
+impl Hash for Topic {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
+    }
+}
+
 impl PartialEq<str> for Topic {
     fn eq(&self, other: &str) -> bool {
-        self.0 == other.as_bytes()
+        self.as_bytes() == other.as_bytes()
     }
 }
 
 impl PartialEq<&str> for Topic {
     fn eq(&self, other: &&str) -> bool {
-        self.0 == other.as_bytes()
+        self.as_bytes() == other.as_bytes()
     }
 }
 
@@ -163,6 +224,24 @@ mod tests {
         for good in ["a", "...", "%RETRY%group", "订单主题", &"x".repeat(255)] {
             assert!(Topic::check(good).is_ok(), "{good:?}");
         }
+    }
+
+    #[test]
+    fn one_name_is_one_topic_however_it_came() {
+        use std::collections::HashSet;
+        for name in ["", "orders", &"x".repeat(32), &"x".repeat(33), &"é".repeat(127)] {
+            let bytes = Bytes::from(format!("<{name}>"));
+            let read = Topic::within(std::str::from_utf8(&bytes[1..=name.len()]).unwrap(), &bytes);
+            let shared = Topic::from_utf8(Bytes::from(name.to_owned())).unwrap();
+            let all = [read, shared, Topic::from(name), Topic::from(name.to_owned())];
+            for topic in &all {
+                assert_eq!((topic, topic.as_str(), topic.len()), (&all[0], name, name.len()));
+                assert_eq!((topic.cmp(&all[0]), topic.is_empty()), (Ordering::Equal, name.is_empty()));
+            }
+            assert_eq!(all.iter().collect::<HashSet<_>>().len(), 1, "one hash");
+        }
+        let [a, b] = ["a", "b"].map(Topic::from);
+        assert!(a < b);
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub const BLANK_BYTES: u32 = 8;
 pub const MIN_RECORD_BYTES: u32 = 92;
 /// All fixed fields of a version 1 record with IPv4 hosts.
 pub(super) const FIXED_BYTES: u32 = 91;
+/// What stands in front of the body, its length included, with IPv4 hosts.
+pub(super) const FRONT_BYTES: usize = 88;
 /// What an IPv6 host takes more than an IPv4 one.
 pub(super) const V6_EXTRA_BYTES: u32 = 12;
 /// The longest topic whose length a version 1 record can hold, its length byte being signed.

@@ -369,7 +369,9 @@ impl SegmentList {
         let mut segments = self.segments.write();
         let most = segments.len().saturating_sub(1);
         let gone = segments.partition_point(|segment| segment.end() <= at).min(most);
-        segments.drain(..gone).collect()
+        let gone: Vec<_> = segments.drain(..gone).collect();
+        gone.iter().for_each(|segment| segment.forgotten.store(true, Ordering::Release));
+        gone
     }
 
     /// Removes the prepared segment's file, which holds nothing: an orderly end leaves no file without records, and a

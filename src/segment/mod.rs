@@ -7,7 +7,7 @@ mod bound;
 mod list;
 mod prepare;
 
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::any::Any;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock, Weak};
@@ -57,6 +57,8 @@ pub(crate) struct Segment {
     ahead: Mutex<Ahead>,
     /// Up to where it is, for those who only want to see that it is far enough; written under the lock.
     zeroed_seen: AtomicU64,
+    /// It has left the list: retention has given it up.
+    forgotten: AtomicBool,
 }
 
 impl Segment {
@@ -64,8 +66,22 @@ impl Segment {
     fn lazy(disk: &Arc<dyn Disk>, path: PathBuf, base: LogOffset, len: u64, access: Access) -> Segment {
         let (disk, file, ahead) = (Arc::clone(disk), OnceLock::new(), Mutex::default());
         let (oldest, newest, zeroed_seen) = (OnceLock::new(), OnceLock::new(), AtomicU64::new(0));
-        let (used, views) = (0.into(), Vec::new());
-        Segment { base, len, path, disk, access, file, used, views, oldest, newest, ahead, zeroed_seen }
+        let (used, views, forgotten) = (0.into(), Vec::new(), AtomicBool::new(false));
+        Segment {
+            base,
+            len,
+            path,
+            disk,
+            access,
+            file,
+            used,
+            views,
+            oldest,
+            newest,
+            ahead,
+            zeroed_seen,
+            forgotten,
+        }
     }
 
     /// Takes the file out, for the caller to close; it is opened again when it is needed.
@@ -184,6 +200,16 @@ impl Segment {
 
     pub(crate) fn view(&self, at: LogOffset, len: usize) -> Result<Bytes> {
         self.file()?.view(self.inside(at), len).map_err(|e| self.io("reading", e))
+    }
+
+    /// Whether a look at bytes that nobody will write again costs nothing, however many they are.
+    pub(crate) fn views_are_free(&self) -> bool {
+        self.file.get().is_some_and(|file| file.views_are_free())
+    }
+
+    /// Whether it has left the list of the log's segments, and so is out of range for whoever comes now.
+    pub(crate) fn is_forgotten(&self) -> bool {
+        self.forgotten.load(Ordering::Acquire)
     }
 
     /// Whether what is written here can be found again. RocketMQ recovers before it asks for the lock (spec H4): a

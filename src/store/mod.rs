@@ -462,6 +462,18 @@ impl Store {
         }
         again
     }
+
+    /// The same, telling of each worker by its name how long it would sleep if nobody woke it: `Duration::ZERO` if it
+    /// has more to do at once, `None` if it would not wake at all.
+    #[cfg(any(test, feature = "sim"))]
+    pub fn rests(&self) -> Vec<(&'static str, Option<std::time::Duration>)> {
+        let rest = |next| match next {
+            Next::Again => Some(std::time::Duration::ZERO),
+            Next::After(rest) => Some(rest),
+            Next::Wait => None,
+        };
+        self.inner.workers.iter().map(|worker| (worker.name(), rest(worker.turn()))).collect()
+    }
 }
 
 impl Inner {

@@ -28,6 +28,7 @@ mod failures;
 mod flush_policy;
 mod found;
 mod fuzzed;
+mod idle;
 mod inspect;
 mod java_stores;
 mod keys;

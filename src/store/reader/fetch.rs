@@ -4,6 +4,7 @@
 //! other one (H16), that what cannot be read is said, and that a pull which retention overtakes ends before the first
 //! message that it took: the next pull is told that its offset is before the start.
 
+use crate::commit_log::Window;
 use crate::consume_queue::{ConsumeQueue, Entry};
 use crate::error::{Error, Result};
 use crate::message::Record;
@@ -163,8 +164,18 @@ pub(super) enum Verdict {
 }
 
 pub(super) fn fetch(queue: &Queue, wanted: &Fetch) -> Result<Batch> {
-    let mut records = Vec::new();
-    let answer = scan(queue, wanted, |files, at, entry| {
+    let (mut records, mut window) = (Vec::new(), Window::default());
+    let answer = scan(queue, wanted, |files, at, entry, ahead| {
+        if let Some((head, bytes)) = queue.head_through(&mut window, (at, entry), ahead) {
+            records.push(Record::of(entry.at, &head, bytes));
+            // The rare case, so that the other needs no copy.
+            let is_wanted = records.last().is_some_and(|record| wanted.filter.wants(record));
+            return Ok(if is_wanted {
+                Verdict::Taken
+            } else {
+                records.pop().map_or(Verdict::Gone, |_| Verdict::Unwanted)
+            });
+        }
         Ok(match queue.record(files, at, entry)? {
             Led::Gone => Verdict::Gone,
             Led::Here(record) if !wanted.filter.wants(&record) => Verdict::Unwanted,
@@ -178,11 +189,12 @@ pub(super) fn fetch(queue: &Queue, wanted: &Fetch) -> Result<Batch> {
     Ok(Batch { status, records, next, min, max, bytes, scanned })
 }
 
-/// Looks at entries as RocketMQ does, and has `look` take the records.
+/// Looks at entries as RocketMQ does, and has `look` take the records. It is shown the entries behind each as well, as
+/// far as the batch may take them.
 pub(super) fn scan(
     queue: &Queue,
     wanted: &Fetch,
-    mut look: impl FnMut(&ConsumeQueue, QueueOffset, Entry) -> Result<Verdict>,
+    mut look: impl FnMut(&ConsumeQueue, QueueOffset, Entry, &[Option<Entry>]) -> Result<Verdict>,
 ) -> Result<Answer> {
     loop {
         let bounds = queue.bounds()?;
@@ -252,7 +264,7 @@ impl Pull<'_> {
 
     fn run(
         mut self,
-        look: &mut impl FnMut(&ConsumeQueue, QueueOffset, Entry) -> Result<Verdict>,
+        look: &mut impl FnMut(&ConsumeQueue, QueueOffset, Entry, &[Option<Entry>]) -> Result<Verdict>,
     ) -> Result<Answer> {
         let start = self.answer.next;
         // A batch of the size asked for is read at once; who filters goes on in longer steps.
@@ -271,8 +283,10 @@ impl Pull<'_> {
                 Err(_) if self.answer.scanned > 0 => return Ok(self.answer),
                 entries => entries?,
             };
-            for entry in entries {
-                match self.step(entry, look) {
+            let mut rest = entries.as_slice();
+            while let Some((entry, ahead)) = rest.split_first() {
+                rest = ahead;
+                match self.step(*entry, ahead, look) {
                     Ok(true) => {}
                     Err(error) if self.answer.scanned == 0 => return Err(error),
                     Ok(false) | Err(_) => return Ok(self.answer),
@@ -295,7 +309,8 @@ impl Pull<'_> {
     fn step(
         &mut self,
         entry: Option<Entry>,
-        look: &mut impl FnMut(&ConsumeQueue, QueueOffset, Entry) -> Result<Verdict>,
+        ahead: &[Option<Entry>],
+        look: &mut impl FnMut(&ConsumeQueue, QueueOffset, Entry, &[Option<Entry>]) -> Result<Verdict>,
     ) -> Result<bool> {
         if let Some(error) = self.hole_here(entry)? {
             return Err(error);
@@ -309,7 +324,9 @@ impl Pull<'_> {
                 Verdict::Unwanted
             }
             Some(entry) => {
-                let verdict = look(self.files, answer.next, entry)?;
+                let most = self.wanted.max_count.saturating_sub(answer.count).saturating_sub(1);
+                let ahead = ahead.get(..usize::try_from(most).unwrap_or(usize::MAX)).unwrap_or(ahead);
+                let verdict = look(self.files, answer.next, entry, ahead)?;
                 match verdict {
                     Verdict::Taken => {
                         answer.count = answer.count.saturating_add(1);

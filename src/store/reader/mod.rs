@@ -18,12 +18,14 @@ mod tests;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
+
 use crate::clock::Timestamp;
-use crate::commit_log::CommitLog;
+use crate::commit_log::{CommitLog, Window};
 use crate::consume_queue::{Bound, ConsumeQueue, ENTRY_BYTES, Entry, QueueTable};
 use crate::dispatch::Dispatcher;
 use crate::error::{Corruption, Damage, Error, Result};
-use crate::message::Record;
+use crate::message::{Head, Record};
 use crate::offset::{LogOffset, QueueOffset};
 
 pub use fetch::{Batch, Fetch, Status};
@@ -33,6 +35,9 @@ pub(in crate::store) use find::is_damaged_record;
 pub use news::News;
 pub use raw::RawBatch;
 pub use records::Records;
+
+/// How much is read together at most where that means a copy: RocketMQ's most for one pull.
+const MOST_RUN_BYTES: u64 = 256 * 1024;
 
 /// What reading needs. Cheap to clone.
 #[derive(Clone)]
@@ -303,6 +308,35 @@ impl Queue {
         Ok(QueueOffset(low))
     }
 
+    /// The head of the record of the entry at `at`, by way of a window, and the bytes that hold it. `None` if anything
+    /// is not as it should be: [`Queue::record`] says what. `ahead` are the entries that will be read next.
+    #[inline(always)]
+    fn head_through<'w>(
+        &'w self,
+        window: &'w mut Window,
+        (at, entry): (QueueOffset, Entry),
+        ahead: &[Option<Entry>],
+    ) -> Option<(Head<'w>, &'w Bytes)> {
+        if let Some(Some(next)) = ahead.first() {
+            window.ask_for(next.at, next.len);
+        }
+        let place = (entry.at, entry.len, self.topic());
+        window.head(
+            self.log(),
+            place,
+            || run_bytes(entry, ahead),
+            |head| self.is_ours_by_head(head, at, entry),
+        )
+    }
+
+    fn is_ours_by_head(&self, head: &Head<'_>, at: QueueOffset, entry: Entry) -> bool {
+        head.len == entry.len
+            && head.queue_offset == at
+            && head.queue_id == self.id()
+            && head.sys_flags.is_queued()
+            && head.topic == self.topic()
+    }
+
     /// The record of the entry at `at`, if it is really this one's.
     fn record(&self, files: &ConsumeQueue, at: QueueOffset, entry: Entry) -> Result<Led<Record>> {
         let found = self.led(files, at, entry, |log| log.record_at(entry.at))?;
@@ -319,7 +353,7 @@ impl Queue {
             && record.queue_offset == at
             && record.queue_id() == self.id()
             && record.is_queued()
-            && record.topic().as_str() == self.topic()
+            && record.topic().as_bytes() == self.topic().as_bytes()
     }
 
     /// What `look` finds at the entry's place, with a place outside of the log explained.
@@ -344,6 +378,18 @@ impl Queue {
             Err(other) => Err(other),
         }
     }
+}
+
+/// How many bytes from an entry's record on are those of the entries behind it: what one read brings together.
+fn run_bytes(first: Entry, ahead: &[Option<Entry>]) -> u64 {
+    let mut end = first.end();
+    for entry in ahead.iter().map_while(|entry| *entry) {
+        if entry.at != end || entry.end().since(first.at) > MOST_RUN_BYTES {
+            break;
+        }
+        end = entry.end();
+    }
+    end.since(first.at)
 }
 
 /// The entry at `at` points at a record that is not its own, or at none.

@@ -2,6 +2,7 @@
 
 use std::vec;
 
+use crate::commit_log::Window;
 use crate::consume_queue::Entry;
 use crate::error::{Error, Result};
 use crate::message::Record;
@@ -20,6 +21,7 @@ pub struct Records {
     at: QueueOffset,
     at_hand: vec::IntoIter<Option<Entry>>,
     together: usize,
+    window: Window,
     began: bool,
     ended: Option<Error>,
 }
@@ -27,7 +29,8 @@ pub struct Records {
 impl Records {
     pub(super) fn new(queue: Queue, from: QueueOffset) -> Records {
         let at_hand = Vec::new().into_iter();
-        Records { queue, at: from, at_hand, together: FIRST_ENTRIES, began: false, ended: None }
+        let window = Window::default();
+        Records { queue, at: from, at_hand, together: FIRST_ENTRIES, window, began: false, ended: None }
     }
 
     /// The queue that is read.
@@ -47,6 +50,7 @@ impl Records {
     #[cfg(test)]
     pub(super) fn go_on_in(&mut self, queue: Queue) {
         self.queue = queue;
+        self.window.close();
     }
 
     /// The next entry, or `None` at the end.
@@ -60,7 +64,11 @@ impl Records {
             if !began && self.at > bounds.max {
                 return Err(bounds.out_of_range(self.at));
             }
-            let Some(files) = self.queue.files().filter(|_| self.at < bounds.max) else { return Ok(None) };
+            let Some(files) = self.queue.files().filter(|_| self.at < bounds.max) else {
+                // Who waits for news, however long, holds no segment that retention may remove.
+                self.window.close();
+                return Ok(None);
+            };
             let left = usize::try_from(bounds.max.0.saturating_sub(self.at.0)).unwrap_or(usize::MAX);
             // Nothing, though there was something: the front was removed since, and the next look finds that.
             self.at_hand = files.read(self.at, left.min(self.together))?.into_iter();
@@ -95,6 +103,23 @@ impl Iterator for Records {
     type Item = Result<Record>;
 
     fn next(&mut self) -> Option<Result<Record>> {
+        if let [Some(entry), ahead @ ..] = self.at_hand.as_slice()
+            && self.ended.is_none()
+            && let Some((head, bytes)) = self.queue.head_through(&mut self.window, (self.at, *entry), ahead)
+        {
+            // Made in its place: a record is too long to be moved for nothing.
+            let record = Some(Ok(Record::of(entry.at, &head, bytes)));
+            self.at_hand.next();
+            self.at = self.at.next();
+            return record;
+        }
+        self.next_by_itself()
+    }
+}
+
+impl Records {
+    #[inline(never)]
+    fn next_by_itself(&mut self) -> Option<Result<Record>> {
         if let Some(error) = &self.ended {
             return Some(Err(error.clone()));
         }

@@ -108,7 +108,7 @@ fn an_iterator_gives_its_messages_or_says_where_to_begin_anew() {
         let rest = store.queue("t", 0).read_from(QueueOffset(next));
         assert_eq!(rest.map(Result::unwrap).last().map_or(next - 1, |r| r.queue_offset.0), *kept.end());
     });
-    assert!(calls > 100, "{calls}");
+    assert!(calls > 50, "{calls}");
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn a_pull_never_passes_over_what_went_meanwhile() {
             assert_eq!(next, kept.end() + 1);
         }
     });
-    assert!(calls > 100, "{calls}");
+    assert!(calls > 90, "{calls}");
 }
 
 #[test]
