@@ -54,7 +54,7 @@ fn disk(dir: &Path) -> Option<String> {
 fn file_system(dir: &Path) -> Option<String> {
     let device = device(dir)?;
     let mounts = text("/proc/self/mountinfo");
-    let line = mounts.lines().find(|line| line.split(' ').nth(2) == Some(&device))?;
+    let line = mounts.lines().find(|line| line.split(' ').nth(2) == Some(device.as_str()))?;
     let options = line.split(' ').nth(5)?;
     let mut behind = line.split_once(" - ")?.1.split(' ');
     let (kind, more) = (behind.next()?, behind.nth(1)?);

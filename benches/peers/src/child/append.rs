@@ -155,7 +155,11 @@ fn read(engine: &Arc<dyn Engine>, count: u64, figures: &Figures<'_>) {
         let began = Instant::now();
         let Some(read) = engine.scan(how) else { continue };
         let took = began.elapsed();
-        assert_eq!(read, count, "everything that was appended is read");
+        if read != count {
+            // No figure for an engine that does not read what it was given.
+            figures.tell_of("W5", "unread", count.abs_diff(read) as f64);
+            continue;
+        }
         figures.tell_of("W5", metric, count as f64 / took.as_secs_f64());
     }
 }
