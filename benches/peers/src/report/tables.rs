@@ -63,7 +63,13 @@ pub(super) fn write(figures: &Figures, out: &mut String) {
     for work in ["W1", "W2", "W2a", "W3", "W4", "tail"] {
         waits(figures, work, out);
     }
-    plain(figures, "idle", "Idle", &["switches_per_s", "cpu_ms_per_s", "memory_mib", "descriptors"], out);
+    plain(
+        figures,
+        "idle",
+        "Idle",
+        &["switches_per_s", "cpu_ms_per_s", "memory_mib", "descriptors", "settled_s"],
+        out,
+    );
     let opening = ["records", "rewritten_mib", "cpu_ms"];
     plain(figures, "W6", "W6: what opening did", &opening, out);
     plain(figures, "W6-mark", "W6 with a fresh mark: what opening did", &opening, out);
