@@ -4,7 +4,7 @@
 //! the end of a sync wakes nobody in vain. Within a generation one event wakes everybody (speed.md §2, point 6).
 //! The generations spare wake-ups only; whoever wakes looks at the number and, if it is not there, waits again.
 
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -52,6 +52,7 @@ struct Waiting {
 struct Generation {
     event: Event,
     lowest: AtomicU64,
+    waiters: AtomicU32,
     wakers: Mutex<Seats>,
 }
 
@@ -92,10 +93,33 @@ impl Generation {
     }
 }
 
-fn ended(generations: [Option<Arc<Generation>>; 2]) -> Vec<Waker> {
-    let mut wakers = Vec::new();
-    generations.into_iter().flatten().for_each(|generation| generation.end(&mut wakers));
-    wakers
+/// Those whom a mark has passed, and who do not know it yet.
+#[derive(Debug, Default)]
+#[must_use = "they wait for this to be woken"]
+pub(crate) struct Passed([Option<Arc<Generation>>; 2]);
+
+impl Passed {
+    pub(crate) fn is_nobody(&self) -> bool {
+        self.0.iter().all(Option::is_none)
+    }
+
+    /// How many wait; those whose limit has passed, too.
+    pub(crate) fn waiters(&self) -> u32 {
+        self.0.iter().flatten().map(|generation| generation.waiters.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Wakes the threads alone.
+    pub(crate) fn wake_threads(&self) {
+        self.0.iter().flatten().for_each(|generation| generation.event.set());
+    }
+
+    /// Wakes the threads, and gives back the futures' wakers.
+    #[must_use = "futures wait for these to be woken"]
+    pub(crate) fn wake(self) -> Vec<Waker> {
+        let mut wakers = Vec::new();
+        self.0.into_iter().flatten().for_each(|generation| generation.end(&mut wakers));
+        wakers
+    }
 }
 
 fn lowest(generation: Option<&Arc<Generation>>) -> u64 {
@@ -136,22 +160,27 @@ impl Watermark {
     /// which may poll at once and append.
     #[must_use = "futures wait for these to be woken"]
     pub(crate) fn advance(&self, to: LogOffset) -> Vec<Waker> {
+        self.pass(to).wake()
+    }
+
+    /// Moves the mark forward, and leaves it to the caller to wake all who waited for a place up to there: once it has
+    /// given back a lock that the first of them will want. Waking sixty threads takes longer than a sync.
+    pub(crate) fn pass(&self, to: LogOffset) -> Passed {
         // Sequentially consistent, as is `awaited` in `register`: either this load sees the waiter, or the waiter's
         // second look at the number sees this store.
         self.reached.fetch_max(to.0, Ordering::SeqCst);
-        if self.awaited.load(Ordering::SeqCst) <= to.0 { self.wake(to) } else { Vec::new() }
+        if self.awaited.load(Ordering::SeqCst) <= to.0 { self.take_passed(to) } else { Passed::default() }
     }
 
     #[cold]
-    fn wake(&self, to: LogOffset) -> Vec<Waker> {
+    fn take_passed(&self, to: LogOffset) -> Passed {
         let mut waiting = self.waiting.lock();
         let due = |g: &mut Arc<Generation>| g.lowest.load(Ordering::Relaxed) <= to.0;
         let covered = waiting.covered.take_if(due);
         let later = waiting.later.take_if(due);
         let left = lowest(waiting.covered.as_ref()).min(lowest(waiting.later.as_ref()));
         self.awaited.store(left, Ordering::SeqCst);
-        drop(waiting);
-        ended([covered, later])
+        Passed([covered, later])
     }
 
     /// Ends the mark's life: all who wait above it, now or later, get the error. The first error stays. Wakers are
@@ -163,7 +192,7 @@ impl Watermark {
         let all = [waiting.covered.take(), waiting.later.take()];
         self.awaited.store(u64::MAX, Ordering::SeqCst);
         drop(waiting);
-        ended(all)
+        Passed(all).wake()
     }
 
     /// A ticket for the place `at`: block on it, or await it.
@@ -192,10 +221,12 @@ impl Watermark {
             Arc::new(Generation {
                 event: Event::default(),
                 lowest: u64::MAX.into(),
+                waiters: 0.into(),
                 wakers: Mutex::default(),
             })
         });
         generation.lowest.fetch_min(at.0, Ordering::Relaxed);
+        generation.waiters.fetch_add(1, Ordering::Relaxed);
         Ok(Arc::clone(generation))
     }
 }
