@@ -4,7 +4,7 @@
 //! the end of a sync wakes nobody in vain. Within a generation one event wakes everybody (speed.md §2, point 6).
 //! The generations spare wake-ups only; whoever wakes looks at the number and, if it is not there, waits again.
 
-use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU64, Ordering};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -52,7 +52,6 @@ struct Waiting {
 struct Generation {
     event: Event,
     lowest: AtomicU64,
-    waiters: AtomicU32,
     wakers: Mutex<Seats>,
 }
 
@@ -103,9 +102,9 @@ impl Passed {
         self.0.iter().all(Option::is_none)
     }
 
-    /// How many wait; those whose limit has passed, too.
-    pub(crate) fn waiters(&self) -> u32 {
-        self.0.iter().flatten().map(|generation| generation.waiters.load(Ordering::Relaxed)).sum()
+    /// About how many wait: each holds its generation as long as it does.
+    pub(crate) fn waiters(&self) -> usize {
+        self.0.iter().flatten().map(|generation| Arc::strong_count(generation) - 1).sum()
     }
 
     /// Wakes the threads alone.
@@ -221,12 +220,10 @@ impl Watermark {
             Arc::new(Generation {
                 event: Event::default(),
                 lowest: u64::MAX.into(),
-                waiters: 0.into(),
                 wakers: Mutex::default(),
             })
         });
         generation.lowest.fetch_min(at.0, Ordering::Relaxed);
-        generation.waiters.fetch_add(1, Ordering::Relaxed);
         Ok(Arc::clone(generation))
     }
 }
