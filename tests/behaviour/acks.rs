@@ -391,3 +391,49 @@ fn busy() {
         std::thread::yield_now();
     }
 }
+
+/// Where many wait for one sync, they are woken after the flush lock was given back; few are woken under it. Nobody may
+/// be left asleep either way, also where the sync behind is begun by one of those who wake.
+#[test]
+fn everybody_who_waits_for_a_sync_is_told_however_many_they_are() {
+    const LATER: u64 = 60;
+    let world = World::new();
+    let (gate, pass) = Gate::new();
+    let disk = Watched::new(&world.disk, move |kind, path| {
+        if kind == OpKind::Sync && path.ends_with("00000000000000000000") {
+            pass();
+        }
+        Ok(())
+    });
+    let options = Options::new().disk(disk).flush(SyncFlush).segment_bytes(SEGMENT);
+    let store = Store::open("/store", options).unwrap();
+    let (tell, answers) = std::sync::mpsc::channel();
+    let producer = |n: u64| {
+        let (store, tell) = (store.clone(), tell.clone());
+        std::thread::spawn(move || {
+            for turn in 0..3 {
+                tell.send(store.append_and_wait(&numbered(n * 3 + turn)).map(drop)).unwrap();
+            }
+        })
+    };
+    gate.shut();
+    let first = producer(0);
+    gate.wait_for_one();
+    let before = store.marks().accepted;
+    let one = before.0;
+    let others: Vec<_> = (1..=LATER).map(producer).collect();
+    // All of them have appended, and the next sync will cover them.
+    while store.marks().accepted.0 < one * LATER {
+        std::thread::yield_now();
+    }
+    busy();
+    gate.open();
+    for _ in 0..(LATER + 1) * 3 {
+        let answer = answers.recv_timeout(Duration::from_secs(10));
+        assert!(matches!(answer, Ok(Ok(()))), "somebody was not told: {answer:?}");
+    }
+    first.join().unwrap();
+    others.into_iter().for_each(|thread| thread.join().unwrap());
+    assert_eq!(all(&store).len() as u64, (LATER + 1) * 3);
+    store.close().unwrap();
+}
