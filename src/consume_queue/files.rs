@@ -100,7 +100,8 @@ impl Cache {
     /// oldest means looking at each, which an opening of 200,000 queues would do for every one of them. They close when
     /// the caller drops them. Files in use or not synced stay.
     fn make_room(&mut self, limit: usize) -> Vec<Slot> {
-        let Some(surplus) = (self.slots.len() + self.opening + 1).checked_sub(limit).filter(|n| *n > 0) else {
+        let Some(surplus) = (self.slots.len() + self.opening + 1).checked_sub(limit).filter(|n| *n > 0)
+        else {
             return Vec::new();
         };
         let idle = self.slots.iter().filter(|(_, slot)| !slot.dirty && Arc::strong_count(&slot.file) == 1);
