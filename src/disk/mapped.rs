@@ -224,6 +224,10 @@ impl DiskFile for MappedFile {
         self.file.next_data(offset)
     }
 
+    fn next_hole(&self, offset: u64) -> io::Result<u64> {
+        self.file.next_hole(offset)
+    }
+
     fn held_by_views(&self) -> Option<Weak<dyn Any + Send + Sync>> {
         let map: Weak<MmapRaw> = Arc::downgrade(self.map.get()?);
         Some(map)

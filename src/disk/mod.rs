@@ -246,6 +246,11 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     fn held_by_views(&self) -> Option<Weak<dyn Any + Send + Sync>> {
         None
     }
+    /// Where, behind `offset`, the next stretch begins that was never written; the file's length if there is none.
+    /// Default: that, for disks that do not tell.
+    fn next_hole(&self, offset: u64) -> io::Result<u64> {
+        Ok(self.len().max(offset))
+    }
     /// Allocates every block that the file lacks, as [`Reserve::Blocks`] does; the content stays. Before anything
     /// else writes to the file: where the file system cannot allocate, the content is written over itself.
     fn reserve(&self) -> io::Result<()>;

@@ -240,6 +240,14 @@ impl DiskFile for OsFile {
         }
     }
 
+    fn next_hole(&self, offset: u64) -> io::Result<u64> {
+        match rustix::fs::seek(&self.file, SeekFrom::Hole(offset)) {
+            Ok(hole) => Ok(hole.min(self.len)),
+            Err(Errno::NXIO | Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS) => Ok(self.len),
+            Err(other) => Err(other.into()),
+        }
+    }
+
     fn reserve(&self) -> io::Result<()> {
         self.check_access()?;
         allocate(&self.file, self.len, write_again)

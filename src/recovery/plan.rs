@@ -1,6 +1,7 @@
 //! Scan, judge, decide. Touches nothing.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use crate::checkpoint::{Quarantine, Ranges, Snapshot, State, WriterId};
 use crate::clock::Timestamp;
@@ -338,20 +339,26 @@ fn later_segments(scope: &Scope<'_>, end: LogOffset, bound: LogOffset) -> Result
     Ok(later)
 }
 
-/// Behind the last byte of `[from, to)` that is not zero.
+/// Behind the last byte of `[from, to)` that is not zero. What the file system knows to be a hole is not read: of a
+/// segment that was made and not used yet, a gigabyte of zeros would be put into the page cache first.
 pub(crate) fn last_nonzero(segment: &Segment, from: LogOffset, to: LogOffset) -> Result<Option<LogOffset>> {
-    let (mut at, mut last) = (from, None);
     let mut buffer = vec![0; READ_BYTES.min(usize::try_from(to.since(from)).unwrap_or(READ_BYTES))];
-    while at < to {
-        let step = buffer.len().min(usize::try_from(to.since(at)).unwrap_or(usize::MAX));
-        let Some(chunk) = buffer.get_mut(..step) else { break };
-        segment.read(at, chunk)?;
-        // By lines of 64 bytes first: a whole segment of zeros goes by at the speed of memory.
-        if chunk.chunks(64).any(|line| line.iter().fold(0, |all, byte| all | byte) != 0) {
-            let index = chunk.iter().rposition(|byte| *byte != 0).unwrap_or(0);
-            last = Some(at.plus(index as u64 + 1));
+    for Range { start, end } in segment.data(from, to)?.into_iter().rev() {
+        let (mut at, mut last) = (start, None);
+        while at < end {
+            let step = buffer.len().min(usize::try_from(end.since(at)).unwrap_or(usize::MAX));
+            let Some(chunk) = buffer.get_mut(..step) else { break };
+            segment.read(at, chunk)?;
+            // By lines of 64 bytes first: a whole segment of zeros goes by at the speed of memory.
+            if chunk.chunks(64).any(|line| line.iter().fold(0, |all, byte| all | byte) != 0) {
+                let index = chunk.iter().rposition(|byte| *byte != 0).unwrap_or(0);
+                last = Some(at.plus(index as u64 + 1));
+            }
+            at = at.plus(step as u64);
         }
-        at = at.plus(step as u64);
+        if last.is_some() {
+            return Ok(last);
+        }
     }
-    Ok(last)
+    Ok(None)
 }

@@ -9,6 +9,7 @@ mod prepare;
 
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::any::Any;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -196,6 +197,20 @@ impl Segment {
 
     pub(crate) fn read(&self, at: LogOffset, out: &mut [u8]) -> Result<()> {
         self.file()?.read_at(self.inside(at), out).map_err(|e| self.io("reading", e))
+    }
+
+    /// The stretches of `[from, to)` in which something may stand that is not zero. All of them before any is read: what
+    /// the kernel reads ahead over a hole is no hole any more.
+    pub(crate) fn data(&self, from: LogOffset, to: LogOffset) -> Result<Vec<Range<LogOffset>>> {
+        let file = self.file()?;
+        let (mut at, end, mut found) = (self.inside(from), self.inside(to), Vec::new());
+        let looking = |e| self.io("looking for data in", e);
+        while let Some(data) = file.next_data(at).map_err(looking)?.filter(|data| *data < end) {
+            let hole = file.next_hole(data).map_err(looking)?.clamp(data + 1, end);
+            found.push(self.base.plus(data.max(at))..self.base.plus(hole));
+            at = hole;
+        }
+        Ok(found)
     }
 
     pub(crate) fn view(&self, at: LogOffset, len: usize) -> Result<Bytes> {
