@@ -74,7 +74,13 @@ fn a_store_that_is_being_written_is_copied_up_to_what_is_durable() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("s");
     let store = Store::open(&root, options()).unwrap();
-    for round in 0..4 {
+    // The mark follows what is durable once a second: on a quick machine four rounds are over before it says anything,
+    // and nothing is linked then.
+    let mut rounds = 0;
+    while rounds < 4 || linked(&root) == 0 {
+        let round = rounds;
+        rounds += 1;
+        assert!(rounds < 500, "sealed segments are linked beside the writer, too");
         fill(&store, 250);
         let copy = format!("copy-{round}");
         let (code, out, err) = run(&["snapshot", "s", &copy, "--json"], folder.path());
@@ -89,9 +95,8 @@ fn a_store_that_is_being_written_is_copied_up_to_what_is_durable() {
         assert_eq!(code, 0, "{out}");
         println!("round {round}: {records} records, {} linked", made["linked_segments"]);
     }
-    assert!(linked(&root) > 0, "sealed segments are linked beside the writer, too");
     store.close().unwrap();
-    assert_eq!(count(&root), 1000);
+    assert_eq!(count(&root), 250 * rounds);
 }
 
 #[test]
