@@ -40,8 +40,11 @@ const SLOT_LEN: usize = 4096;
 /// There is a list of quarantined damage.
 const IS_LISTED: u32 = 1;
 const CRC_AT: usize = SLOT_LEN - 4;
-/// Nobody saves that often: a slot that says so was not written by us, and counting on from it cannot wrap.
+/// Nobody saves that often: a slot that says more was not written by us.
 const MOST_GENERATIONS: u64 = u64::MAX >> 1;
+/// Nor that often; but a slot may say so. From here on the count begins anew when the file is opened, so that no save
+/// of this opening comes to a generation that the next one would refuse.
+const MANY_GENERATIONS: u64 = MOST_GENERATIONS >> 1;
 
 /// Who wrote: a number drawn anew each time a store is opened for writing.
 ///
@@ -146,15 +149,29 @@ impl MarkFile {
             }
             Err(e) => return Err(Error::io("opening", &path, e)),
         };
-        let newest = read_newest(file.as_ref(), &path)?;
+        let mut newest = read_newest(file.as_ref(), &path)?;
         let mut this = MarkFile { file, path, newest: None };
-        if let Some((slot, mark)) = newest {
-            this.write(slot, &mark)?;
+        if let Some((slot, mark)) = &mut newest {
+            this.write(*slot, mark)?;
             this.sync()?;
-            this.newest = Some((slot, mark.generation));
+            if mark.generation > MANY_GENERATIONS {
+                this.count_anew(*slot, mark)?;
+            }
+            this.newest = Some((*slot, mark.generation));
         }
         disk.sync_dir(dir).map_err(|e| Error::io("syncing", dir, e))?;
         Ok((this, newest.map(|(_, mark)| mark)))
+    }
+
+    /// Says the same with the first two generations. The slot that counts is written last: until it is whole, the other
+    /// one says what it said.
+    fn count_anew(&self, slot: u64, mark: &mut Mark) -> Result<()> {
+        for (at, generation) in [(1 - slot.min(1), 1), (slot, 2)] {
+            mark.generation = generation;
+            self.write(at, mark)?;
+            self.sync()?;
+        }
+        Ok(())
     }
 
     /// Puts an empty mark in the place of a damaged one, for a caller who was told to go on without what it said.

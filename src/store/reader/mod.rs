@@ -150,7 +150,8 @@ impl Queue {
     }
 
     /// The offset that the next visible message gets. After a failure of the store it may have stepped back to what
-    /// is durable: what lies beyond may be gone when the store is opened again.
+    /// is durable: what lies beyond may be gone when the store is opened again. Where the disk fails while it is looked
+    /// for, the end of all that was taken.
     #[must_use]
     pub fn max(&self) -> QueueOffset {
         let put = self.files().map(|files| files.max()).unwrap_or_default();
