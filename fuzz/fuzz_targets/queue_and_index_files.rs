@@ -10,6 +10,6 @@ use sawlog_fuzz::{Area, damaged};
 
 /// A length that is believed before it is checked ends the run: all files together have a few hundred KiB.
 #[global_allocator]
-static MEMORY: Cap<System> = Cap::new(System, 64 << 20);
+static MEMORY: Cap<System> = Cap::new(System, 128 << 20);
 
 fuzz_target!(|input: &[u8]| damaged::run(Area::Derived, input));
