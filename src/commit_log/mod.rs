@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, Result};
-use crate::flush::{Flush, Passed, Progress, Watermark};
+use crate::flush::{Flush, Progress, Watermark};
 use crate::offset::{LogOffset, LogRange, QueueOffset};
 use crate::segment::{Segment, SegmentList};
 use crate::sync::{Mutex, MutexGuard, tell_all};
@@ -46,19 +46,6 @@ pub(crate) enum Way {
     Direct,
     /// Many at once, by the flusher, just before the sync.
     Staged,
-}
-
-/// So many waiters or fewer are woken before the flush lock is given back: the first of them would begin a sync of its
-/// own message alone, and the others would miss it. Of more, waking takes longer than that sync, and goes on beside it.
-/// Measured on two processors, blocking producers of 1 KiB, against waking all of them first: 64 gain 4 to 10 %, 16 stay;
-/// with 16 woken late they lose a fifth.
-const FEW_WAITERS: usize = 20;
-
-/// Whom to wake.
-#[derive(Debug, Default)]
-struct Due {
-    passed: Vec<Passed>,
-    wakers: Vec<Waker>,
 }
 
 /// Told why the log failed; gives back wakers that are due.
@@ -118,8 +105,8 @@ pub(crate) struct CommitLog {
     /// When the oldest byte that is not flushed was appended: nanoseconds by the monotonic clock.
     dirty_since_ns: AtomicU64,
     failed: OnceLock<Error>,
-    /// Those whose time has come while a lock of ours was held; see [`CommitLog::wake_up`].
-    due: Mutex<Due>,
+    /// Wakers of futures whose time has come while a lock of ours was held; see [`CommitLog::wake_up`].
+    due: Mutex<Vec<Waker>>,
     is_due: AtomicBool,
 }
 
@@ -261,26 +248,16 @@ impl CommitLog {
     /// Keeps wakers until no lock is held.
     fn put_off(&self, wakers: Vec<Waker>) {
         if !wakers.is_empty() {
-            self.due.lock().wakers.extend(wakers);
+            self.due.lock().extend(wakers);
             self.is_due.store(true, Ordering::SeqCst);
         }
     }
 
-    /// The same for threads and futures together. The first thread that wakes will want to flush: were it woken under
-    /// the flush lock, the next sync could not begin before all of them are.
-    fn put_off_passed(&self, passed: Passed) {
-        if !passed.is_nobody() {
-            self.due.lock().passed.push(passed);
-            self.is_due.store(true, Ordering::SeqCst);
-        }
-    }
-
-    /// Wakes those whose time has come. A waker runs an executor's code, which may poll at once, and append or
+    /// Wakes the futures whose time has come. A waker runs an executor's code, which may poll at once, and append or
     /// flush: it is called with no lock held, by whoever has just given one back.
     pub(crate) fn wake_up(&self) {
         if self.is_due.load(Ordering::Relaxed) && self.is_due.swap(false, Ordering::SeqCst) {
-            let Due { mut wakers, passed } = std::mem::take(&mut *self.due.lock());
-            passed.into_iter().for_each(|passed| wakers.extend(passed.wake()));
+            let wakers = std::mem::take(&mut *self.due.lock());
             tell_all(wakers);
         }
     }
@@ -400,11 +377,7 @@ impl CommitLog {
                 self.tell_synced(from, to, records, took);
                 // First: whoever is told that his record is flushed finds it.
                 self.put_off(self.visible.advance(to));
-                let passed = self.flushed.pass(to);
-                if passed.waiters() <= FEW_WAITERS {
-                    passed.wake_threads();
-                }
-                self.put_off_passed(passed);
+                self.put_off(self.flushed.advance(to));
                 // The mark follows the flushed one, and pages ahead of the tail are protected again.
                 self.keeper().ring_if_idle();
                 self.setup.follower.ring_if_idle();

@@ -47,5 +47,4 @@ pub(crate) use current::Current;
 pub use group_commit::Flush;
 pub(crate) use group_commit::GroupCommit;
 pub use policy::{AsyncFlush, Decision, FlushPolicy, Progress, SyncFlush};
-pub(crate) use watermark::Passed;
 pub use watermark::{Reached, Watermark};

@@ -92,33 +92,10 @@ impl Generation {
     }
 }
 
-/// Those whom a mark has passed, and who do not know it yet.
-#[derive(Debug, Default)]
-#[must_use = "they wait for this to be woken"]
-pub(crate) struct Passed([Option<Arc<Generation>>; 2]);
-
-impl Passed {
-    pub(crate) fn is_nobody(&self) -> bool {
-        self.0.iter().all(Option::is_none)
-    }
-
-    /// About how many wait: each holds its generation as long as it does.
-    pub(crate) fn waiters(&self) -> usize {
-        self.0.iter().flatten().map(|generation| Arc::strong_count(generation) - 1).sum()
-    }
-
-    /// Wakes the threads alone.
-    pub(crate) fn wake_threads(&self) {
-        self.0.iter().flatten().for_each(|generation| generation.event.set());
-    }
-
-    /// Wakes the threads, and gives back the futures' wakers.
-    #[must_use = "futures wait for these to be woken"]
-    pub(crate) fn wake(self) -> Vec<Waker> {
-        let mut wakers = Vec::new();
-        self.0.into_iter().flatten().for_each(|generation| generation.end(&mut wakers));
-        wakers
-    }
+fn ended(generations: [Option<Arc<Generation>>; 2]) -> Vec<Waker> {
+    let mut wakers = Vec::new();
+    generations.into_iter().flatten().for_each(|generation| generation.end(&mut wakers));
+    wakers
 }
 
 fn lowest(generation: Option<&Arc<Generation>>) -> u64 {
@@ -159,27 +136,22 @@ impl Watermark {
     /// which may poll at once and append.
     #[must_use = "futures wait for these to be woken"]
     pub(crate) fn advance(&self, to: LogOffset) -> Vec<Waker> {
-        self.pass(to).wake()
-    }
-
-    /// Moves the mark forward, and leaves it to the caller to wake all who waited for a place up to there: once it has
-    /// given back a lock that the first of them will want. Waking sixty threads takes longer than a sync.
-    pub(crate) fn pass(&self, to: LogOffset) -> Passed {
         // Sequentially consistent, as is `awaited` in `register`: either this load sees the waiter, or the waiter's
         // second look at the number sees this store.
         self.reached.fetch_max(to.0, Ordering::SeqCst);
-        if self.awaited.load(Ordering::SeqCst) <= to.0 { self.take_passed(to) } else { Passed::default() }
+        if self.awaited.load(Ordering::SeqCst) <= to.0 { self.wake(to) } else { Vec::new() }
     }
 
     #[cold]
-    fn take_passed(&self, to: LogOffset) -> Passed {
+    fn wake(&self, to: LogOffset) -> Vec<Waker> {
         let mut waiting = self.waiting.lock();
         let due = |g: &mut Arc<Generation>| g.lowest.load(Ordering::Relaxed) <= to.0;
         let covered = waiting.covered.take_if(due);
         let later = waiting.later.take_if(due);
         let left = lowest(waiting.covered.as_ref()).min(lowest(waiting.later.as_ref()));
         self.awaited.store(left, Ordering::SeqCst);
-        Passed([covered, later])
+        drop(waiting);
+        ended([covered, later])
     }
 
     /// Ends the mark's life: all who wait above it, now or later, get the error. The first error stays. Wakers are
@@ -191,7 +163,7 @@ impl Watermark {
         let all = [waiting.covered.take(), waiting.later.take()];
         self.awaited.store(u64::MAX, Ordering::SeqCst);
         drop(waiting);
-        Passed(all).wake()
+        ended(all)
     }
 
     /// A ticket for the place `at`: block on it, or await it.
