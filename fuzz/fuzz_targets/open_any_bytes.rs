@@ -8,7 +8,8 @@ use cap::Cap;
 use libfuzzer_sys::fuzz_target;
 use sawlog_fuzz::{Area, damaged};
 
-/// A length that is believed before it is checked ends the run: all files together have a few hundred KiB.
+/// A length that is believed before it is checked ends the run: all files together have a few hundred KiB. A
+/// queue that jumps a million positions holds as many blanks, 20 MB, in a buffer that grew by doubling.
 #[global_allocator]
 static MEMORY: Cap<System> = Cap::new(System, 128 << 20);
 

@@ -46,10 +46,6 @@ fn bytes(disk: &SimDisk, part: &str) -> BTreeMap<std::path::PathBuf, Vec<u8>> {
 pub(super) fn judge(disk: SimDisk, before: &Sound, how: u8) {
     let intact = Intact::of(&disk, before);
     let Some(store) = open(&disk, how) else { return };
-    if has_jumped(&store) {
-        disk.capacity_bytes(0);
-        return;
-    }
     let first = store.marks().first;
     let seen = scan(&store, before, intact);
     if intact.log && intact.own {
@@ -58,6 +54,11 @@ pub(super) fn judge(disk: SimDisk, before: &Sound, how: u8) {
     look_at_queues(&store, before, intact);
     if has_index(how) {
         look_for_keys(&store, before, intact);
+    }
+    if has_jumped(&store) {
+        // Nothing more gets a file.
+        disk.capacity_bytes(0);
+        return;
     }
     if !goes_on(&store, &seen, intact) {
         return;

@@ -272,7 +272,7 @@ impl World {
             Err(error) => assert!(self.faulted(), "what is visible can be read: {error}"),
         }
         self.looks += 1;
-        let held = queues::hold_some(&store, &self.sent, self.looks.wrapping_mul(0x9E37_79B9));
+        let held = queues::hold_some(&self.disk, &store, &self.sent, self.looks.wrapping_mul(0x9E37_79B9));
         self.believe(held);
     }
 
@@ -403,7 +403,7 @@ impl World {
         (self.durable, self.written) = (found.len(), found.len());
         (self.half_written, self.failed) = (false, false);
         if sound {
-            let held = queues::hold_all(&store, &self.sent);
+            let held = queues::hold_all(&self.disk, &store, &self.sent);
             self.believe(held);
         }
         self.faults = self.disk.faults_fired();

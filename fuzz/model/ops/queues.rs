@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use sawlog::clock::Timestamp;
-use sawlog::{Bound, Fetch, Filter, LogOffset, QueueOffset, Record, Result, Status, Store};
+use sawlog::disk::sim::SimDisk;
+use sawlog::{Batch, Bound, Fetch, Filter, LogOffset, Queue, QueueOffset, Record, Result, Store};
 
 use super::{QUEUES, Sent, TAG, TOPICS};
 
@@ -28,10 +29,10 @@ impl<'a> Maps<'a> {
 ///
 /// # Errors
 /// What a call of the disk answered.
-pub(super) fn hold_all(store: &Store, sent: &[Sent]) -> Result<()> {
+pub(super) fn hold_all(disk: &SimDisk, store: &Store, sent: &[Sent]) -> Result<()> {
     let maps = Maps::of(sent, readable(store));
     for (topic, queue) in TOPICS.into_iter().flat_map(|topic| QUEUES.map(|queue| (topic, queue))) {
-        hold_queue(store, topic, queue, maps.queues.get(&(topic, queue)).map_or(&[], Vec::as_slice))?;
+        hold_queue(disk, store, topic, queue, maps.queues.get(&(topic, queue)).map_or(&[], Vec::as_slice))?;
     }
     let empty = |(_, list): &(&(&str, u32), &Vec<&Sent>)| !list.is_empty();
     let mut topics: Vec<_> = maps.queues.iter().filter(empty).map(|((topic, _), _)| *topic).collect();
@@ -44,14 +45,14 @@ pub(super) fn hold_all(store: &Store, sent: &[Sent]) -> Result<()> {
 ///
 /// # Errors
 /// What a call of the disk answered.
-pub(super) fn hold_some(store: &Store, sent: &[Sent], chance: u64) -> Result<()> {
+pub(super) fn hold_some(disk: &SimDisk, store: &Store, sent: &[Sent], chance: u64) -> Result<()> {
     let maps = Maps::of(sent, readable(store));
     let pick = |len: usize, part: u64| usize::try_from(chance / part).map_or(0, |n| n % len);
     let (topic, queue) = (TOPICS[pick(TOPICS.len(), 1)], QUEUES[pick(QUEUES.len(), 3)]);
     let there = maps.queues.get(&(topic, queue)).map_or(&[][..], Vec::as_slice);
     match chance / 12 % 4 {
-        0 => hold_queue(store, topic, queue, there),
-        1 => hold_pull(store, topic, queue, there, QueueOffset(pick(there.len() + 3, 50) as u64)),
+        0 => hold_queue(disk, store, topic, queue, there),
+        1 => hold_pull(disk, store, topic, queue, there, QueueOffset(pick(there.len() + 3, 50) as u64)),
         2 => hold_times(store, topic, queue, there, pick(there.len().max(1), 50)),
         _ => match maps.keys.iter().nth(pick(maps.keys.len().max(1), 50)) {
             Some(((topic, key), want)) => hold_key(store, topic, key, want),
@@ -73,12 +74,11 @@ fn is(record: &Record, sent: &Sent) -> bool {
         && record.body() == &sent.body
 }
 
-fn hold_queue(store: &Store, topic: &str, id: u32, want: &[&Sent]) -> Result<()> {
+fn hold_queue(disk: &SimDisk, store: &Store, topic: &str, id: u32, want: &[&Sent]) -> Result<()> {
     let queue = store.queue(topic, id);
-    // Asked of a pull: `max` cannot say that the disk failed, and answers with all that was put then.
-    let ends = queue.fetch(&Fetch::from(QueueOffset(u64::MAX)))?;
+    let ends = ends(disk, &queue)?;
     assert_eq!((ends.min.0, ends.max.0), (0, want.len() as u64), "{topic}/{id}: {}", store.recovery());
-    assert!(queue.max() >= ends.max && queue.min()? == ends.min);
+    assert_eq!(queue.min()?, ends.min);
     let mut reads = queue.read_from(QueueOffset(0));
     for one in want {
         let record = reads.next().expect("a message that was sent")?;
@@ -91,19 +91,32 @@ fn hold_queue(store: &Store, topic: &str, id: u32, want: &[&Sent]) -> Result<()>
     }
 }
 
+/// Where a queue begins and ends, asked of a pull. `max` says the same, unless the disk failed while it looked: it cannot
+/// say that, and answers with the end of all that was taken.
+fn ends(disk: &SimDisk, queue: &Queue) -> Result<Batch> {
+    let ends = queue.fetch(&Fetch::from(QueueOffset(u64::MAX)))?;
+    let fired = disk.faults_fired();
+    let max = queue.max();
+    assert!(max == ends.max || max > ends.max && disk.faults_fired() > fired, "{max}: {ends:?}");
+    Ok(ends)
+}
+
 /// A pull for one tag, from any place in the queue or beyond.
-fn hold_pull(store: &Store, topic: &str, id: u32, want: &[&Sent], from: QueueOffset) -> Result<()> {
+fn hold_pull(
+    disk: &SimDisk,
+    store: &Store,
+    topic: &str,
+    id: u32,
+    want: &[&Sent],
+    from: QueueOffset,
+) -> Result<()> {
     let queue = store.queue(topic, id);
     let mut next = from;
     let mut got = Vec::new();
-    while next < queue.max() {
+    let end = ends(disk, &queue)?.max;
+    while next < end {
         let batch = queue.fetch(&Fetch::from(next).max_count(5).filter(Filter::tags([TAG])))?;
-        if batch.next == next {
-            // An end that could not be read, for the disk failed just then, is answered by all that was put.
-            assert_eq!((batch.status, batch.next), (Status::AtEnd, batch.max), "a pull that does not get on");
-            break;
-        }
-        assert!(batch.next > next, "a pull that goes back: {batch:?}");
+        assert!(batch.next > next, "a pull that does not get on: {batch:?}");
         next = batch.next;
         got.extend(batch.records);
     }
