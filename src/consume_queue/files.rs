@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -14,7 +15,7 @@ use foldhash::fast::RandomState;
 
 use crate::consume_queue::entry::ENTRY_BYTES;
 use crate::consume_queue::survey::list;
-use crate::disk::{Access, Disk, DiskFile, Reserve};
+use crate::disk::{Access, Disk, DiskFile, Reserve, data_in};
 use crate::error::{Error, Result};
 use crate::layout;
 use crate::offset::LogOffset;
@@ -51,9 +52,9 @@ impl Opened {
         self.file.read_at(offset, out).map_err(|e| Error::io("reading", &self.path, e))
     }
 
-    /// Where, at or behind `offset`, something may stand that is not zero.
-    pub(super) fn next_data(&self, offset: u64) -> Result<Option<u64>> {
-        self.file.next_data(offset).map_err(|e| Error::io("looking for data in", &self.path, e))
+    /// The stretches of `[from, to)` in which something may stand that is not zero.
+    pub(super) fn data(&self, from: u64, to: u64) -> Result<Vec<Range<u64>>> {
+        data_in(&*self.file, from, to).map_err(|e| Error::io("looking for data in", &self.path, e))
     }
 
     pub(super) fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {

@@ -229,17 +229,18 @@ impl ConsumeQueue {
     fn zero(&self, segment: u64, from: u64, to: u64) -> Result<()> {
         let file = self.writing(segment)?;
         let mut bytes = vec![0; STEP_BYTES];
-        let mut at = from;
-        while let Some(data) = file.next_data(at)?.filter(|data| *data < to) {
-            at = data.max(at);
-            let step = usize::try_from(to - at).map_or(STEP_BYTES, |left| left.min(STEP_BYTES));
-            let Some(bytes) = bytes.get_mut(..step) else { break };
-            file.read_at(at, bytes)?;
-            if bytes.iter().any(|byte| *byte != 0) {
-                bytes.fill(0);
-                file.write_at(at, bytes)?;
+        for data in file.data(from, to)? {
+            let mut at = data.start;
+            while at < data.end {
+                let step = usize::try_from(data.end - at).map_or(STEP_BYTES, |left| left.min(STEP_BYTES));
+                let Some(bytes) = bytes.get_mut(..step) else { break };
+                file.read_at(at, bytes)?;
+                if bytes.iter().any(|byte| *byte != 0) {
+                    bytes.fill(0);
+                    file.write_at(at, bytes)?;
+                }
+                at += step as u64;
             }
-            at = at.saturating_add(u64::try_from(step).unwrap_or(u64::MAX));
         }
         Ok(())
     }

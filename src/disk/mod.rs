@@ -47,6 +47,7 @@ mod transfer;
 use std::any::Any;
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Weak;
 
@@ -246,7 +247,7 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     fn held_by_views(&self) -> Option<Weak<dyn Any + Send + Sync>> {
         None
     }
-    /// Where, behind `offset`, the next stretch begins that was never written; the file's length if there is none.
+    /// Where, at or behind `offset`, the next stretch begins that was never written; the file's length if there is none.
     /// Default: that, for disks that do not tell.
     fn next_hole(&self, offset: u64) -> io::Result<u64> {
         Ok(self.len().max(offset))
@@ -272,4 +273,16 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     fn settle(&self, offset: u64, len: u64) {
         let _ = (offset, len);
     }
+}
+
+/// The stretches of `[from, to)` of a file in which something may stand that is not zero. All of them are asked for before
+/// any is read: what the kernel reads ahead over a hole is no hole any more, and would be read in its turn.
+pub(crate) fn data_in(file: &dyn DiskFile, from: u64, to: u64) -> io::Result<Vec<Range<u64>>> {
+    let (mut at, mut found) = (from, Vec::new());
+    while let Some(data) = file.next_data(at)?.filter(|data| *data < to) {
+        let data = data.max(at);
+        at = file.next_hole(data)?.clamp(data + 1, to);
+        found.push(data..at);
+    }
+    Ok(found)
 }

@@ -16,7 +16,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use bytes::Bytes;
 
 use crate::clock::Timestamp;
-use crate::disk::{Access, Disk, DiskFile};
+use crate::disk::{Access, Disk, DiskFile, data_in};
 use crate::error::{Error, Result};
 use crate::offset::LogOffset;
 use crate::sync::Mutex;
@@ -199,18 +199,11 @@ impl Segment {
         self.file()?.read_at(self.inside(at), out).map_err(|e| self.io("reading", e))
     }
 
-    /// The stretches of `[from, to)` in which something may stand that is not zero. All of them before any is read: what
-    /// the kernel reads ahead over a hole is no hole any more.
+    /// The stretches of `[from, to)` in which something may stand that is not zero.
     pub(crate) fn data(&self, from: LogOffset, to: LogOffset) -> Result<Vec<Range<LogOffset>>> {
-        let file = self.file()?;
-        let (mut at, end, mut found) = (self.inside(from), self.inside(to), Vec::new());
-        let looking = |e| self.io("looking for data in", e);
-        while let Some(data) = file.next_data(at).map_err(looking)?.filter(|data| *data < end) {
-            let hole = file.next_hole(data).map_err(looking)?.clamp(data + 1, end);
-            found.push(self.base.plus(data.max(at))..self.base.plus(hole));
-            at = hole;
-        }
-        Ok(found)
+        let found = data_in(self.file()?, self.inside(from), self.inside(to));
+        let found = found.map_err(|e| self.io("looking for data in", e))?;
+        Ok(found.into_iter().map(|data| self.base.plus(data.start)..self.base.plus(data.end)).collect())
     }
 
     pub(crate) fn view(&self, at: LogOffset, len: usize) -> Result<Bytes> {

@@ -4,7 +4,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use crate::disk::{Access, Disk, Reserve};
+use crate::disk::{Access, Disk, Reserve, data_in};
 use crate::error::{Error, Result};
 use crate::inspect::folder::list;
 use crate::inspect::snapshot::SnapshotTold;
@@ -72,19 +72,21 @@ impl<'c> Copier<'c> {
         let source = self.disk.open(from, Access::Read).map_err(reading)?;
         let target = self.disk.create(to, source.len(), reserve).map_err(writing)?;
         let end = source.len().min(most_bytes);
-        let mut at = 0;
-        while let Some(data) = source.next_data(at).map_err(reading)?.filter(|data| *data < end) {
-            let step = usize::try_from(end - data).unwrap_or(STEP_BYTES).min(STEP_BYTES);
-            let Some(piece) = self.buffer.get_mut(..step) else { break };
-            source.read_at(data, piece).map_err(reading)?;
-            at = data.saturating_add(step as u64);
-            if piece.iter().any(|byte| *byte != 0) {
-                target.write_at(data, piece).map_err(writing)?;
-                self.bytes = self.bytes.saturating_add(step as u64);
-            }
-            if (self.told)(SnapshotTold::Copied(self.bytes)).is_break() {
-                self.broken_off = true;
-                return Ok(());
+        for data in data_in(&*source, 0, end).map_err(reading)? {
+            let mut at = data.start;
+            while at < data.end {
+                let step = usize::try_from(data.end - at).unwrap_or(STEP_BYTES).min(STEP_BYTES);
+                let Some(piece) = self.buffer.get_mut(..step) else { break };
+                source.read_at(at, piece).map_err(reading)?;
+                if piece.iter().any(|byte| *byte != 0) {
+                    target.write_at(at, piece).map_err(writing)?;
+                    self.bytes = self.bytes.saturating_add(step as u64);
+                }
+                at += step as u64;
+                if (self.told)(SnapshotTold::Copied(self.bytes)).is_break() {
+                    self.broken_off = true;
+                    return Ok(());
+                }
             }
         }
         target.sync().map_err(|e| Error::io("syncing", to, e))
