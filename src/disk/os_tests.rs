@@ -76,3 +76,31 @@ fn a_file_of_an_impossible_length_is_an_error_and_leaves_no_file() {
     OsDisk::create_file(&path, u64::MAX, Reserve::Blocks).unwrap_err();
     assert!(folder::entry(&path).unwrap().is_none());
 }
+
+/// Recovery reads no hole: a byte that was written and counted as one would be rubbish that nobody sees. Also one that
+/// lies in the page cache alone, put there through a mapping, over blocks that are reserved and were never written.
+#[test]
+fn no_byte_that_was_written_lies_in_a_hole() {
+    let dir = folder();
+    let len = 64 * STEP_BYTES as u64;
+    let written = [7, 5 * STEP_BYTES as u64 + 3, 40 * STEP_BYTES as u64, len - 1];
+    for reserve in [Reserve::Sparse, Reserve::Blocks] {
+        for disk in [&OsDisk as &dyn Disk, &crate::disk::MappedDisk::new()] {
+            let path = dir.path().join("file");
+            let file = disk.create(&path, len, reserve).unwrap();
+            for at in written {
+                file.store_mapped(at, &[b"x"]).unwrap();
+            }
+            let data = crate::disk::data_in(&*file, 0, len).unwrap();
+            assert!(data.is_sorted_by(|one, next| one.end < next.start), "{data:?}");
+            for at in written {
+                assert!(data.iter().any(|data| data.contains(&at)), "{at} is not in {data:?}");
+            }
+            let mut bytes = vec![1; usize::try_from(len).unwrap()];
+            file.read_at(0, &mut bytes).unwrap();
+            assert_eq!(bytes.iter().filter(|byte| **byte != 0).count(), written.len());
+            drop(file);
+            fs::remove_file(&path).unwrap();
+        }
+    }
+}
