@@ -14,6 +14,8 @@ use super::stores::{KEYS, QUEUES, ROOT, Sound, TAG, TOPICS, options};
 const MOST_READ: usize = 200;
 /// The bits of an input's second byte that ask for queues and index made anew.
 const REBUILD: u8 = 24;
+/// A jump by more positions than this is not followed; see [`has_jumped`].
+const FAR: u64 = 10_000;
 /// The body of what is appended to a damaged store.
 const FURTHER: &str = "goes on";
 
@@ -60,7 +62,7 @@ pub(super) fn judge(disk: SimDisk, before: &Sound, how: u8) {
         disk.capacity_bytes(0);
         return;
     }
-    if !goes_on(&store, &seen, intact) {
+    if !goes_on(&disk, &store, &seen, intact) {
         return;
     }
     let seen = scan(&store, before, intact).len();
@@ -76,7 +78,7 @@ fn has_jumped(store: &Store) -> bool {
     store.topics().iter().any(|topic| {
         store.queues_of(topic).into_iter().any(|id| {
             let queue = store.queue(topic.as_str(), id);
-            queue.max().0.saturating_sub(queue.min().map_or(0, |min| min.0)) > 10_000
+            queue.max().0.saturating_sub(queue.min().map_or(0, |min| min.0)) > FAR
         })
     })
 }
@@ -209,8 +211,8 @@ fn look_for_keys(store: &Store, before: &Sound, intact: Intact) {
 }
 
 /// The store takes an append, makes it durable and shows it, under a number that nobody has. False: it has failed,
-/// of the damage.
-fn goes_on(store: &Store, seen: &[Record], intact: Intact) -> bool {
+/// of the damage, or the number is too far away to be followed.
+fn goes_on(disk: &SimDisk, store: &Store, seen: &[Record], intact: Intact) -> bool {
     let message = Message::new(TOPICS[0], FURTHER).queue(QUEUES[0]);
     let told = match store.append_and_wait(&message) {
         Ok(told) => told,
@@ -219,6 +221,11 @@ fn goes_on(store: &Store, seen: &[Record], intact: Intact) -> bool {
             return false;
         }
     };
+    if told.queue_offset.0.saturating_sub(store.queue(TOPICS[0], QUEUES[0]).max().0) > FAR {
+        // What was noted of the queue alone has jumped: blanks are written as soon as this message has its entry.
+        disk.capacity_bytes(0);
+        return false;
+    }
     while store.failure().is_none() && store.step() {}
     let record = store.record_at(told.position.offset).expect("it is durable");
     assert!(record.body() == FURTHER && record.queue_offset == told.queue_offset);
