@@ -32,39 +32,58 @@ pub(crate) fn tell_all(wakers: Vec<Waker>) {
     }
 }
 
+const NOT_YET: u32 = 0;
+const HAPPENED: u32 = 1;
+/// It has happened, and who looks first wakes the others.
+const HAPPENED_TELL: u32 = 2;
+
 /// Happens once; all who wait for it go on.
 ///
-/// One futex word for a whole batch of waiters: waking costs one system call however many there are (speed.md §2).
+/// One futex word for a whole batch of waiters: waking costs one system call however many there are (speed.md §2). That
+/// call is longer the more there are, though, some 2 µs for each.
 #[derive(Debug, Default)]
 pub(crate) struct Event {
-    happened: AtomicU32,
+    state: AtomicU32,
 }
 
 impl Event {
     pub(crate) fn has_happened(&self) -> bool {
-        self.happened.load(Ordering::Acquire) != 0
+        self.state.load(Ordering::Acquire) != NOT_YET
     }
 
     pub(crate) fn set(&self) {
-        self.happened.store(1, Ordering::Release);
-        wake_all(&self.happened);
+        self.state.store(HAPPENED, Ordering::Release);
+        wake(&self.state, ALL);
+    }
+
+    /// The same for who has something better to do than to wake many: one of them does that.
+    pub(crate) fn set_by_one(&self) {
+        self.state.store(HAPPENED_TELL, Ordering::Release);
+        wake(&self.state, 1);
     }
 
     /// Waits until it happens, or until about `timeout` has passed; says whether it has happened. May also return
     /// early without either: callers look and wait again.
     pub(crate) fn wait(&self, timeout: Option<Duration>) -> bool {
         if !self.has_happened() {
-            wait_for_change(&self.happened, 0, timeout);
+            wait_for_change(&self.state, NOT_YET, timeout);
+        }
+        // Whoever leaves looks here, the one who was woken among them: the others are never forgotten.
+        if self.state.compare_exchange(HAPPENED_TELL, HAPPENED, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+            wake(&self.state, ALL);
         }
         self.has_happened()
     }
 }
 
+/// As many as can wait.
+const ALL: u32 = i32::MAX.unsigned_abs();
+
 #[cfg(target_os = "linux")]
-fn wake_all(word: &AtomicU32) {
+fn wake(word: &AtomicU32, most: u32) {
     use rustix::thread::futex;
     // The only error is a bad address, and a reference is none.
-    let _ = futex::wake(word, futex::Flags::PRIVATE, i32::MAX.unsigned_abs());
+    let _ = futex::wake(word, futex::Flags::PRIVATE, most);
 }
 
 #[cfg(target_os = "linux")]
@@ -86,7 +105,7 @@ mod elsewhere {
     static LOCK: parking_lot::Mutex<()> = parking_lot::Mutex::new(());
     static CHANGED: parking_lot::Condvar = parking_lot::Condvar::new();
 
-    pub(super) fn wake_all(_: &AtomicU32) {
+    pub(super) fn wake(_: &AtomicU32, _: u32) {
         drop(LOCK.lock());
         CHANGED.notify_all();
     }
@@ -102,4 +121,4 @@ mod elsewhere {
     }
 }
 #[cfg(not(target_os = "linux"))]
-use elsewhere::{wait_for_change, wake_all};
+use elsewhere::{wait_for_change, wake};

@@ -10,6 +10,7 @@ pub(crate) const ALL: &[Model] = &[
     ("a waiter that a sync covers, and one behind it", 3, marks::two_waiters),
     ("a waiter when the mark fails", 4, marks::failing),
     ("a future polled while the mark moves", 4, marks::a_future),
+    ("an event whose news one waiter passes on to the other", 5, marks::an_event_that_one_passes_on),
     ("a worker that falls asleep while it is rung", 4, marks::a_bell),
     ("group commit: two producers and the flusher", 2, log::group_commit),
     ("group commit: producers that flush by themselves", 2, log::fused_producers),

@@ -13,27 +13,45 @@ pub(crate) fn tell_all(wakers: Vec<std::task::Waker>) {
 /// Happens once; all who wait for it go on.
 #[derive(Debug, Default)]
 pub(crate) struct Event {
-    happened: loom::sync::Mutex<bool>,
+    state: loom::sync::Mutex<State>,
     changed: loom::sync::Condvar,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    NotYet,
+    Happened,
+    /// And who looks first wakes the others.
+    HappenedTell,
 }
 
 impl Event {
     pub(crate) fn has_happened(&self) -> bool {
-        *self.happened.lock().unwrap()
+        *self.state.lock().unwrap() != State::NotYet
     }
 
     pub(crate) fn set(&self) {
-        *self.happened.lock().unwrap() = true;
+        *self.state.lock().unwrap() = State::Happened;
         self.changed.notify_all();
+    }
+
+    pub(crate) fn set_by_one(&self) {
+        *self.state.lock().unwrap() = State::HappenedTell;
+        self.changed.notify_one();
     }
 
     /// Time does not pass in a model: a limit is over when nothing has happened.
     pub(crate) fn wait(&self, timeout: Option<Duration>) -> bool {
-        let mut happened = self.happened.lock().unwrap();
-        while timeout.is_none() && !*happened {
-            happened = self.changed.wait(happened).unwrap();
+        let mut state = self.state.lock().unwrap();
+        while timeout.is_none() && *state == State::NotYet {
+            state = self.changed.wait(state).unwrap();
         }
-        *happened
+        if *state == State::HappenedTell {
+            *state = State::Happened;
+            self.changed.notify_all();
+        }
+        *state != State::NotYet
     }
 }
 

@@ -48,10 +48,16 @@ struct Waiting {
     later: Option<Arc<Generation>>,
 }
 
+/// From so many threads on one of them wakes the others: the flusher begins the next sync meanwhile, for those who came
+/// during the last one. Fewer are woken at once by itself, as a detour through a thread costs them more.
+const MANY_THREADS: u64 = 24;
+
 #[derive(Debug)]
 struct Generation {
     event: Event,
     lowest: AtomicU64,
+    /// How many threads have come to wait.
+    threads: AtomicU64,
     wakers: Mutex<Seats>,
 }
 
@@ -86,7 +92,10 @@ impl Seats {
 impl Generation {
     /// Wakes the threads, and adds the wakers of the futures to `wakers`.
     fn end(&self, wakers: &mut Vec<Waker>) {
-        self.event.set();
+        match self.threads.load(Ordering::Relaxed) {
+            MANY_THREADS.. => self.event.set_by_one(),
+            _ => self.event.set(),
+        }
         let seats = std::mem::take(&mut *self.wakers.lock());
         wakers.extend(seats.taken.into_iter().flatten());
     }
@@ -192,6 +201,7 @@ impl Watermark {
             Arc::new(Generation {
                 event: Event::default(),
                 lowest: u64::MAX.into(),
+                threads: 0.into(),
                 wakers: Mutex::default(),
             })
         });
@@ -239,7 +249,10 @@ impl Reached {
                 return outcome;
             }
             match self.mark.register(self.at) {
-                Ok(generation) => while !generation.event.wait(None) {},
+                Ok(generation) => {
+                    generation.threads.fetch_add(1, Ordering::Relaxed);
+                    while !generation.event.wait(None) {}
+                }
                 Err(outcome) => return outcome,
             }
         }
@@ -260,7 +273,10 @@ impl Reached {
                 return Ok(false);
             };
             match self.mark.register(self.at) {
-                Ok(generation) => drop(generation.event.wait(Some(left))),
+                Ok(generation) => {
+                    generation.threads.fetch_add(1, Ordering::Relaxed);
+                    generation.event.wait(Some(left));
+                }
                 Err(outcome) => return outcome.map(|()| true),
             }
         }

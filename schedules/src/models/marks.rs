@@ -98,3 +98,14 @@ pub(super) fn a_bell() {
     bell.tell_to_stop();
     thread.join().unwrap();
 }
+
+/// Two threads wait; who makes it happen wakes one of them and goes away. Nobody sleeps for ever.
+pub(super) fn an_event_that_one_passes_on() {
+    let event = Arc::new(Event::default());
+    let waiters = [(); 2].map(|()| {
+        let event = Arc::clone(&event);
+        thread::spawn(move || while !event.wait(None) {})
+    });
+    event.set_by_one();
+    waiters.map(|waiter| waiter.join().unwrap());
+}
