@@ -1,8 +1,9 @@
 //! Puts what was derived into files, off the dispatcher's path, and says durably how far that is.
 //!
 //! Queue and index entries go to files only when a sync covers their records, gathered, about once a second or when
-//! memory holds too much of them: so a power cut never leaves an entry without its record. Once a segment, and at the
-//! end, all of them are synced and the place is written down (`sawlog/queues`): the next open derives from there on.
+//! memory holds too much of them: so a power cut never leaves an entry without its record. All of them are synced, and
+//! the place is written down (`sawlog/queues`), once a segment, at the end, and more often where there are few queues:
+//! the next open derives from there on.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,6 +29,10 @@ use crate::worker::Next;
 const WRITE_EVERY: Duration = Duration::from_secs(1);
 /// So many bytes of entries are written at once, whenever it is.
 pub(super) const MOST_PENDING_BYTES: u64 = 4 << 20;
+/// So many bytes of log are worth syncing all queues for, and so many for each queue: what a crash costs the next open is
+/// deriving this much, a tenth of a second for 256 MiB, and what it costs to say more often is a sync for each queue.
+const SAVE_EVERY_BYTES: u64 = 64 << 20;
+const SAVE_EVERY_BYTES_OF_A_QUEUE: u64 = 256 << 10;
 /// How long to wait when the disk is full.
 const FULL_REST: Duration = Duration::from_secs(1);
 
@@ -56,12 +61,25 @@ pub(crate) struct Recorder {
 struct Kept {
     /// Up to where the files are said to be whole; `None`: nothing is said yet.
     saved_to: Option<LogOffset>,
+    /// After so many bytes more it is said again, though the segment goes on.
+    save_every_bytes: u64,
     /// What is to be said next, once everything in it is durable.
     waiting: Option<Captured>,
     written_at: Duration,
     /// A queue or the index begins later than is written down: no file may go yet.
     front_moved: bool,
     closed: bool,
+}
+
+impl Kept {
+    /// Whether what is said is far behind what is durable, for so few queues.
+    fn is_far(&self, durable: LogOffset) -> bool {
+        self.saved_to.is_some_and(|to| durable.0.saturating_sub(to.0) >= self.save_every_bytes)
+    }
+
+    fn has_more_to_say(&self, durable: LogOffset) -> bool {
+        self.waiting.is_some() || self.is_far(durable)
+    }
 }
 
 impl Recorder {
@@ -74,7 +92,14 @@ impl Recorder {
         saved_to: Option<LogOffset>,
     ) -> Recorder {
         let written_at = Duration::ZERO;
-        let kept = Kept { saved_to, waiting: None, written_at, front_moved: false, closed: false };
+        let kept = Kept {
+            saved_to,
+            save_every_bytes: SAVE_EVERY_BYTES,
+            waiting: None,
+            written_at,
+            front_moved: false,
+            closed: false,
+        };
         let recorded = saved_to.unwrap_or_default().0.into();
         let keeper = Arc::clone(keeper);
         Recorder { disk, layout, shape, keeper, dispatcher, kept: Mutex::new(kept), recorded }
@@ -96,7 +121,9 @@ impl Recorder {
         }
         let durable = self.dispatcher.dispatched().at().min(log.flushed().at());
         let base = log.segments().find(durable).map_or(LogOffset::ZERO, |s| s.base());
-        if kept.waiting.is_none() && kept.saved_to.is_none_or(|to| to < base) {
+        let has_rested = now.saturating_sub(kept.written_at) >= WRITE_EVERY;
+        let is_left_behind = kept.saved_to.is_none_or(|to| to < base);
+        if kept.waiting.is_none() && (is_left_behind || kept.is_far(durable) && has_rested) {
             kept.waiting = Some(self.dispatcher.capture());
         }
         let is_due = kept.waiting.as_ref().is_some_and(|captured| captured.at <= durable);
@@ -111,21 +138,22 @@ impl Recorder {
         let pending_bytes = self.pending_bytes();
         let age = now.saturating_sub(kept.written_at);
         if !is_due && pending_bytes < MOST_PENDING_BYTES && age < WRITE_EVERY {
-            return Ok(if pending_bytes > 0 { Next::After(WRITE_EVERY - age) } else { Next::Wait });
+            let rests = pending_bytes > 0 || kept.has_more_to_say(durable);
+            return Ok(if rests { Next::After(WRITE_EVERY - age) } else { Next::Wait });
         }
         if is_due || pending_bytes > 0 {
             self.write_out(durable)?;
             kept.written_at = now;
         }
         if let Some(captured) = kept.waiting.take_if(|_| is_due) {
-            let at = captured.at;
             if let Err(error) = self.save(&captured, self.dispatcher.derived().dropped()) {
                 kept.waiting = Some(captured);
                 return Err(error);
             }
-            self.said(kept, at);
+            self.said(kept, &captured);
         }
-        Ok(if self.pending_bytes() > 0 { Next::After(WRITE_EVERY) } else { Next::Wait })
+        let rests = self.pending_bytes() > 0 || kept.has_more_to_say(durable);
+        Ok(if rests { Next::After(WRITE_EVERY) } else { Next::Wait })
     }
 
     /// Bytes of entries that are in memory alone.
@@ -174,8 +202,10 @@ impl Recorder {
     }
 
     /// The place was saved, durably.
-    fn said(&self, kept: &mut Kept, to: LogOffset) {
+    fn said(&self, kept: &mut Kept, captured: &Captured) {
+        let (to, queues) = (captured.at, captured.queues.len() as u64);
         kept.saved_to = Some(to);
+        kept.save_every_bytes = SAVE_EVERY_BYTES.max(SAVE_EVERY_BYTES_OF_A_QUEUE.saturating_mul(queues));
         self.recorded.store(to.0, Ordering::Relaxed);
     }
 
@@ -215,7 +245,7 @@ impl Recorder {
         }
         self.write_out(captured.at)?;
         self.save(captured, self.dispatcher.derived().dropped())?;
-        self.said(kept, captured.at);
+        self.said(kept, captured);
         Ok(())
     }
 
@@ -232,7 +262,7 @@ impl Recorder {
             keys.close()?;
         }
         self.save(&captured, self.dispatcher.derived().dropped())?;
-        self.said(&mut kept, captured.at);
+        self.said(&mut kept, &captured);
         Ok(())
     }
 
@@ -324,7 +354,7 @@ impl Recorder {
             self.save(&captured, dropped)?;
             derived.drop_below(topic, to);
             kept.waiting = None;
-            self.said(&mut kept, to);
+            self.said(&mut kept, &captured);
             derived.queues.drop_topic(topic)
         })
     }

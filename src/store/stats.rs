@@ -17,7 +17,7 @@ pub struct Stats {
     /// Up to here queues and key index have everything, in memory or in files.
     pub dispatched: LogOffset,
     /// Up to here the files of queues and key index are durable and said to be: a crash costs deriving what lies
-    /// behind. It moves about once a segment.
+    /// behind. It moves once a segment, and with few queues once in 64 MiB.
     pub recorded: LogOffset,
     /// Records appended.
     pub appended_records: u64,

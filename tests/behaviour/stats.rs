@@ -230,3 +230,31 @@ fn an_answer_does_not_wait_for_a_sync_that_hangs() {
     assert_eq!(store.stats().unflushed_bytes(), 0);
     assert_eq!(store.queue("orders", 0).min().unwrap(), QueueOffset(0));
 }
+
+/// After a kill the queues are derived from what is recorded on. That moved once a segment and no oftener, a gigabyte of
+/// RocketMQ's: opening read all of it twice, once to check it and once to derive.
+#[test]
+fn what_is_recorded_follows_within_a_segment_where_queues_are_few() {
+    let world = World::new();
+    let options = world.options(SyncFlush).segment_bytes(256 << 20);
+    let store = Store::open("/store", options.clone()).unwrap();
+    settle(&store);
+    let body = sized(4 << 20);
+    let mut behind = Vec::new();
+    for _ in 0..40 {
+        store.append_and_wait(&body).unwrap();
+        world.clock.turn(Duration::from_millis(300));
+        settle(&store);
+        behind.push(store.stats().unrecorded_bytes() >> 20);
+    }
+    assert!(behind.iter().all(|mib| *mib < 64 + 5 * 5), "{behind:?}");
+    assert!(behind.iter().any(|mib| *mib >= 50), "not with each write either: {behind:?}");
+    let end = store.stats().dispatched;
+    world.clock.turn(Duration::from_secs(1));
+    settle(&store);
+    let recorded = store.stats().recorded;
+    assert!(end.since(recorded) < 64 << 20);
+    let reopened = Store::open("/store", options.disk(world.disk.kill())).unwrap();
+    assert_eq!((reopened.recovery().derived_from, reopened.recovery().rebuilt), (recorded, false));
+    assert_eq!(reopened.queue("orders", 0).max(), QueueOffset(40));
+}
