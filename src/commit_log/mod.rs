@@ -7,6 +7,7 @@ mod append;
 mod change;
 mod queue_offsets;
 mod read;
+mod read_ahead;
 mod scan;
 mod told;
 mod walk;

@@ -5,6 +5,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use crate::commit_log::read_ahead::ReadAhead;
 use crate::error::{Damage, Result};
 use crate::message::{self, Head, Peek, Verify};
 use crate::offset::LogOffset;
@@ -13,6 +14,8 @@ use crate::segment::{Segment, SegmentList};
 /// How much is read at once: large enough for the disk, small enough for the processor's cache.
 const CHUNK_BYTES: usize = 1 << 20;
 const HEAD_BYTES: usize = 8;
+/// After so many chunks in order a thread is worth its start.
+const IN_ORDER: u32 = 4;
 
 /// What stands at the walker's place.
 #[derive(Debug)]
@@ -44,7 +47,7 @@ pub(crate) enum Visit<R> {
 /// A place at which a record may stand, by its first eight bytes.
 enum Place {
     /// So many bytes claim to be a record.
-    Record(LogOffset, Arc<Segment>, u32),
+    Record(LogOffset, u32),
     Blank(LogOffset),
     Broken(LogOffset, Damage),
     NoSegment(LogOffset),
@@ -59,11 +62,41 @@ pub(crate) struct Walk<L> {
     buffer: Vec<u8>,
     /// Where the buffer's first byte lies.
     buffered_at: LogOffset,
+    /// How often the buffer was filled with what followed on it.
+    in_order: u32,
+    /// Whether a thread may read ahead, and that.
+    may_read_ahead: bool,
+    ahead: Option<ReadAhead>,
+    /// A topic that records had: the next one's is most often the same, and need not be read as text again.
+    topic: String,
+    /// That of the last record, if it was another; `topic` at the next step.
+    next_topic: String,
+    new_topic: bool,
 }
 
 impl<L: Deref<Target = SegmentList>> Walk<L> {
     pub(crate) fn new(segments: L, from: LogOffset) -> Walk<L> {
-        Walk { segments, at: from, segment: None, buffer: Vec::new(), buffered_at: from }
+        let (segment, buffer, buffered_at) = (None, Vec::new(), from);
+        let (topic, next_topic, new_topic) = (String::new(), String::new(), false);
+        let (in_order, may_read_ahead, ahead) = (0, false, None);
+        Walk {
+            segments,
+            at: from,
+            segment,
+            buffer,
+            buffered_at,
+            in_order,
+            may_read_ahead,
+            ahead,
+            topic,
+            next_topic,
+            new_topic,
+        }
+    }
+
+    /// The same with a thread that reads ahead, once the walk has gone through some MiB.
+    pub(crate) fn with_reader(self) -> Walk<L> {
+        Walk { may_read_ahead: true, ..self }
     }
 
     /// Where the walk stands.
@@ -88,28 +121,37 @@ impl<L: Deref<Target = SegmentList>> Walk<L> {
     /// # Errors
     /// What the disk says; damage is no error here.
     pub(crate) fn step(&mut self, verify: impl Fn(LogOffset) -> Verify) -> Result<Step<'_>> {
-        let (at, segment, len) = match self.look(&verify)? {
-            Place::Record(at, segment, len) => (at, segment, len),
+        if self.new_topic {
+            self.new_topic = false;
+            std::mem::swap(&mut self.topic, &mut self.next_topic);
+        }
+        let (at, len) = match self.look(&verify)? {
+            Place::Record(at, len) => (at, len),
             Place::Blank(at) => return Ok(Step::Blank(at)),
             Place::Broken(at, damage) => return Ok(Step::Broken(at, damage, None)),
             Place::NoSegment(at) => return Ok(Step::NoSegment(at)),
         };
         let verify = verify(at);
         // Bounded by the segment's length, and so by the file's: nothing is allocated on a length's word alone.
-        let bytes = self.bytes(&segment, at, usize::try_from(len).unwrap_or(usize::MAX))?;
-        match message::check(at, bytes, verify) {
-            Ok(_) => self.at = at.plus(u64::from(len)),
-            Err(damage) => return Ok(Step::Broken(at, damage, Some(len))),
+        let from = self.fill(at, usize::try_from(len).unwrap_or(usize::MAX))?;
+        let bytes = self.buffer.get(from..).unwrap_or_default();
+        let head = match message::check_plain(at, bytes, verify, &self.topic) {
+            Some(head) => head,
+            None => match message::check(at, bytes, verify) {
+                Ok(head) => head,
+                Err(damage) => return Ok(Step::Broken(at, damage, Some(len))),
+            },
+        };
+        self.at = at.plus(u64::from(len));
+        if !std::ptr::eq(head.topic.as_ptr(), self.topic.as_ptr()) {
+            self.next_topic.clear();
+            self.next_topic.push_str(head.topic);
+            self.new_topic = true;
         }
-        // Looked at once more because the borrow of the first look ended; only the lengths are parsed again.
-        let bytes = self.bytes(&segment, at, usize::try_from(len).unwrap_or(usize::MAX))?;
-        match message::check(at, bytes, Verify::Structure) {
-            Ok(head) => Ok(Step::Record(at, head)),
-            Err(damage) => Ok(Step::Broken(at, damage, Some(len))),
-        }
+        Ok(Step::Record(at, head))
     }
 
-    /// The same for a caller that shows the record to `each` at once: it is looked at once only.
+    /// The same for a caller that shows the record to `each` at once.
     ///
     /// # Errors
     /// What the disk says; damage is no error here.
@@ -118,27 +160,21 @@ impl<L: Deref<Target = SegmentList>> Walk<L> {
         verify: impl Fn(LogOffset) -> Verify,
         each: impl FnOnce(LogOffset, &Head<'_>) -> R,
     ) -> Result<Visit<R>> {
-        let (at, segment, len) = match self.look(&verify)? {
-            Place::Record(at, segment, len) => (at, segment, len),
-            Place::Blank(at) => return Ok(Visit::Blank(at)),
-            Place::Broken(at, damage) => return Ok(Visit::Broken(at, damage, None)),
-            Place::NoSegment(at) => return Ok(Visit::NoSegment(at)),
-        };
-        let bytes = self.bytes(&segment, at, usize::try_from(len).unwrap_or(usize::MAX))?;
-        let made = match message::check(at, bytes, verify(at)) {
-            Ok(head) => each(at, &head),
-            Err(damage) => return Ok(Visit::Broken(at, damage, Some(len))),
-        };
-        self.at = at.plus(u64::from(len));
-        Ok(Visit::Record(at, self.at, made))
+        Ok(match self.step(verify)? {
+            Step::Record(at, head) => Visit::Record(at, at.plus(u64::from(head.len)), each(at, &head)),
+            Step::Blank(at) => Visit::Blank(at),
+            Step::Broken(at, damage, claims) => Visit::Broken(at, damage, claims),
+            Step::NoSegment(at) => Visit::NoSegment(at),
+        })
     }
 
     /// What the first eight bytes say; moves behind a blank record.
     fn look(&mut self, verify: impl Fn(LogOffset) -> Verify) -> Result<Place> {
         let at = self.at;
-        let Some(segment) = self.segment_at(at) else { return Ok(Place::NoSegment(at)) };
-        let left = segment.end().since(at);
-        let head = match self.bytes(&segment, at, HEAD_BYTES)?.first_chunk::<HEAD_BYTES>() {
+        let Some(end) = self.segment_end(at) else { return Ok(Place::NoSegment(at)) };
+        let left = end.since(at);
+        let from = self.fill(at, HEAD_BYTES)?;
+        let head = match self.buffer.get(from..).unwrap_or_default().first_chunk::<HEAD_BYTES>() {
             Some(head) => *head,
             // Fewer than eight bytes left: no record may end there (spec 2.2).
             None => return Ok(Place::Broken(at, Damage::Cut)),
@@ -146,12 +182,12 @@ impl<L: Deref<Target = SegmentList>> Walk<L> {
         let len = match message::peek(&head) {
             Peek::Record { len } => len,
             Peek::Blank { len } if u64::from(len) == left => {
-                self.at = segment.end();
+                self.at = end;
                 return Ok(Place::Blank(at));
             }
             // Where we wrote with a record checksum the length is right, or the record is not whole.
             _ if message::is_blank(&head) && verify(at) == Verify::Legacy => {
-                self.at = segment.end();
+                self.at = end;
                 return Ok(Place::Blank(at));
             }
             Peek::Blank { len } => return Ok(Place::Broken(at, Damage::BadBlank { len, left })),
@@ -163,30 +199,57 @@ impl<L: Deref<Target = SegmentList>> Walk<L> {
             let damage = Damage::BadLength { len: i32::try_from(len).unwrap_or(i32::MAX) };
             return Ok(Place::Broken(at, damage));
         }
-        Ok(Place::Record(at, segment, len))
+        Ok(Place::Record(at, len))
     }
 
-    fn segment_at(&mut self, at: LogOffset) -> Option<Arc<Segment>> {
+    /// Where the segment ends that holds `at`, which is the walk's own from now on.
+    fn segment_end(&mut self, at: LogOffset) -> Option<LogOffset> {
         let holds = |s: &Arc<Segment>| s.base() <= at && at < s.end();
         if !self.segment.as_ref().is_some_and(holds) {
             self.segment = self.segments.find(at);
             self.buffer.clear();
         }
-        self.segment.clone()
+        self.segment.as_ref().map(|segment| segment.end())
     }
 
-    /// At least `len` bytes from `at`, or what the segment has left.
-    fn bytes(&mut self, segment: &Segment, at: LogOffset, len: usize) -> Result<&[u8]> {
+    /// Has the buffer hold at least `len` bytes from `at` on, or what the segment has left; says where in it they
+    /// begin.
+    fn fill(&mut self, at: LogOffset, len: usize) -> Result<usize> {
+        let Some(segment) = &self.segment else { return Ok(self.buffer.len()) };
         let left = usize::try_from(segment.end().since(at)).unwrap_or(usize::MAX);
         let len = len.min(left);
         let skip = usize::try_from(at.since(self.buffered_at)).unwrap_or(usize::MAX);
         let have = if at < self.buffered_at { 0 } else { self.buffer.len().saturating_sub(skip) };
         if have >= len && have > 0 {
-            return Ok(self.buffer.get(skip..).unwrap_or_default());
+            return Ok(skip);
         }
+        if let Some((chunk_at, bytes)) = self.ahead.as_mut().and_then(|ahead| ahead.take(segment, at, len)) {
+            let used = std::mem::replace(&mut self.buffer, bytes);
+            self.buffered_at = chunk_at;
+            if let Some(ahead) = &mut self.ahead {
+                ahead.go_on(segment, chunk_at, Some(used));
+            }
+            return Ok(usize::try_from(at.since(chunk_at)).unwrap_or(usize::MAX));
+        }
+        let follows = self.buffered_at < at && at <= self.buffered_at.plus(self.buffer.len() as u64);
+        self.in_order = if follows { self.in_order + 1 } else { 0 };
         self.buffer.resize(len.max(CHUNK_BYTES).min(left), 0);
-        segment.read(at, &mut self.buffer)?;
+        if let Err(error) = segment.read(at, &mut self.buffer) {
+            // Whatever lies in it now was not read from there.
+            self.buffer.clear();
+            return Err(error);
+        }
         self.buffered_at = at;
-        Ok(&self.buffer)
+        if self.may_read_ahead && self.in_order >= IN_ORDER {
+            self.ahead = self.ahead.take().or_else(|| ReadAhead::start(CHUNK_BYTES));
+            if let Some(ahead) = &mut self.ahead {
+                ahead.go_on(segment, at, None);
+            }
+        }
+        Ok(0)
     }
 }
+
+#[cfg(test)]
+#[path = "walk_tests.rs"]
+mod tests;

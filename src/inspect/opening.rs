@@ -107,7 +107,8 @@ fn plan(parts: &Parts, on_damage: OnDamage) -> Result<Plan> {
     let derived_to = derived_to(parts, &before)?;
     let pointers = Pointers::new(&**disk, layout.consume_queues(), &parts.queues);
     let (segments, before) = (&segments, &before);
-    recovery::plan(&Scope { segments, before, on_damage, pointers, derived_to, progress: None })
+    let (progress, may_read_ahead) = (None, false);
+    recovery::plan(&Scope { segments, before, on_damage, pointers, derived_to, progress, may_read_ahead })
 }
 
 /// Up to where the files of queues and key index would be relied on by options that say what the snapshot says.

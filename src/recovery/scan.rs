@@ -25,6 +25,8 @@ pub(crate) struct Scope<'a> {
     /// Up to where the files of queues and key index are whole; `None` where they cannot be relied on.
     pub(crate) derived_to: Option<LogOffset>,
     pub(crate) progress: Option<&'a OnProgress>,
+    /// Whether a thread may read ahead.
+    pub(crate) may_read_ahead: bool,
 }
 
 /// What the scan has found so far.
@@ -77,7 +79,8 @@ pub(super) fn scan_on(
     let java = scope.before.java_flushed.map_or(i64::MIN, |t| t.0.saturating_sub(JAVA_MARGIN_MS));
     let last_end = scope.segments.last().map_or(found.end, |s| s.end());
     (found.own_end, found.at_blank) = (None, false);
-    let mut walk = Walk::new(scope.segments, found.end);
+    let walk = Walk::new(scope.segments, found.end);
+    let mut walk = if scope.may_read_ahead { walk.with_reader() } else { walk };
     let (mut record_at, mut blank_at, mut told) = (None, None, found.end);
     loop {
         match walk.step(|at| verify_at(ranges, at))? {

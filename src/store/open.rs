@@ -163,8 +163,15 @@ fn look(disk: &Arc<dyn Disk>, layout: &Layout, options: &Options) -> Result<Look
     let (progress, on_damage) = (options.on_recovery.as_ref(), options.on_damage);
     let derived_to = derivation.whole_to;
     let pointers = derivation.pointers(&**disk, layout);
-    let scope = Scope { segments: &segments, before: &before, on_damage, pointers, derived_to, progress };
-    let plan = recovery::plan(&scope)?;
+    let plan = recovery::plan(&Scope {
+        segments: &segments,
+        before: &before,
+        on_damage,
+        pointers,
+        derived_to,
+        progress,
+        may_read_ahead: !options.by_hand,
+    })?;
     Ok(Looked { survey, given_up, before, segments, plan, derivation })
 }
 
