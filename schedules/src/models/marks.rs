@@ -107,5 +107,5 @@ pub(super) fn an_event_that_one_passes_on() {
         thread::spawn(move || while !event.wait(None) {})
     });
     event.set_by_one();
-    waiters.map(|waiter| waiter.join().unwrap());
+    waiters.into_iter().for_each(|waiter| waiter.join().unwrap());
 }
