@@ -105,7 +105,9 @@ pub(crate) fn plan(scope: &Scope<'_>) -> Result<Plan> {
         ..RecoveryReport::default()
     };
     // What was derived before the list changed was derived from another log.
-    let is_derived = |to: &LogOffset| ours && *to <= found.end && from <= *to && !listed.has_changed;
+    let is_derived = |to: &LogOffset| {
+        ours && found.meets_derived && *to <= found.end && from <= *to && !listed.has_changed
+    };
     let replay_from = scope.derived_to.filter(is_derived);
     let parts = Parts { report, cut_to, zero_to, later, why, damage, replay_from, quarantine: listed.list };
     Ok(finish(before, ours, ranges, found, parts))

@@ -45,6 +45,9 @@ pub(super) struct Found {
     pub(super) unflushed_from: Option<LogOffset>,
     /// The listed parts, as far as they are damaged, that the scan came to.
     pub(super) stepped_over: Quarantine,
+    /// What is derived is whole up to a place at which something begins or ends: nothing can be derived from the middle
+    /// of a record on, whoever said so.
+    pub(super) meets_derived: bool,
 }
 
 /// Which checksums the record there must have.
@@ -64,6 +67,7 @@ pub(super) fn scan(scope: &Scope<'_>, ranges: &Ranges, list: &Quarantine, from: 
         queues: QueueOffsets::default(),
         unflushed_from: None,
         stepped_over: Quarantine::default(),
+        meets_derived: false,
     };
     scan_on(scope, ranges, list, &mut found)?;
     Ok(found)
@@ -83,6 +87,7 @@ pub(super) fn scan_on(
     let mut walk = if scope.may_read_ahead { walk.with_reader() } else { walk };
     let (mut record_at, mut blank_at, mut told) = (None, None, found.end);
     loop {
+        found.meets_derived |= scope.derived_to == Some(walk.place());
         match walk.step(|at| verify_at(ranges, at))? {
             Step::Record(at, head) => {
                 found.records += 1;

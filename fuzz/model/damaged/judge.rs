@@ -98,7 +98,7 @@ fn open_once(disk: &SimDisk, how: u8, on_damage: OnDamage, hours: i64) -> sawlog
 fn open(disk: &SimDisk, how: u8) -> Option<Store> {
     // Who takes the lock writes a word into its file, unless it stands there.
     let lock = disk.read_file("/store/lock").is_ok_and(|word| word == b"lock");
-    let was = disk.fingerprint();
+    let (was, held) = (disk.fingerprint(), bytes(disk, ""));
     for on_damage in [OnDamage::Refuse, OnDamage::FirstBroken] {
         let error = match open_once(disk, how, on_damage, 24) {
             Ok(store) => return Some(store),
@@ -109,7 +109,11 @@ fn open(disk: &SimDisk, how: u8) -> Option<Store> {
             Error::Corrupt(_) | Error::Foreign { .. } | Error::Geometry { .. } | Error::InvalidOptions(_)
         );
         assert!(typed, "{on_damage:?}: {error} {error:?}");
-        assert!(!lock || disk.fingerprint() == was, "{on_damage:?} has changed something: {error}");
+        if lock && disk.fingerprint() != was {
+            let now = bytes(disk, "");
+            let changed = now.keys().chain(held.keys()).filter(|path| now.get(*path) != held.get(*path));
+            panic!("{on_damage:?} has changed {:?}: {error}", changed.collect::<Vec<_>>());
+        }
     }
     None
 }
