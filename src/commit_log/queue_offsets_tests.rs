@@ -1,0 +1,24 @@
+use super::*;
+
+#[test]
+fn offsets_are_dense_per_topic_and_queue() {
+    let mut table = QueueOffsets::default();
+    for id in [0, 3, 1023, 1024, u32::MAX] {
+        assert_eq!(table.take(b"a", id), QueueOffset(0));
+        assert_eq!(table.take(b"a", id), QueueOffset(1));
+        assert_eq!(table.take(b"b", id), QueueOffset(0));
+        table.untake(b"a", id);
+        assert_eq!(table.take(b"a", id), QueueOffset(1));
+        assert_eq!(table.next(b"a", id), QueueOffset(2));
+    }
+    assert_eq!(table.iter().count(), 10);
+}
+
+#[test]
+fn raising_never_lowers() {
+    let mut table = QueueOffsets::default();
+    table.raise(b"a", 0, QueueOffset(5));
+    table.raise(b"a", 0, QueueOffset(3));
+    assert_eq!(table.take(b"a", 0), QueueOffset(5));
+    assert_eq!(table.next(b"nobody", 0), QueueOffset(0));
+}
