@@ -14,6 +14,14 @@ use crate::error::Damage;
 use crate::offset::{LogOffset, QueueOffset};
 
 /// What the first eight bytes at a place in the log say.
+///
+/// ```
+/// use sawlog::message::{Peek, blank, peek};
+///
+/// assert_eq!(peek(&[0; 8]), Peek::Unwritten);
+/// assert_eq!(peek(&blank(300)), Peek::Blank { len: 300 });
+/// assert!(matches!(peek(b"GET / HT"), Peek::Garbage { .. }));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Peek {
     /// A record of `len` bytes, at least 92. It may still be damaged: [`check`] tells.
@@ -36,6 +44,20 @@ pub enum Peek {
 }
 
 /// Reads the first eight bytes at a place in the log: length and magic number.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # use sawlog::{Message, Options, Store};
+/// # use sawlog::message::{Peek, peek};
+/// let ack = store.append(&Message::new("orders", "paid"))?;
+/// ack.wait()?;
+/// let raw = store.raw(ack.position().offset, 8)?;
+/// let Peek::Record { len } = peek(raw.bytes.first_chunk().expect("8 bytes")) else { panic!("no record") };
+/// assert_eq!(len, ack.position().len);
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use]
 pub fn peek(head: &[u8; 8]) -> Peek {
     let [l0, l1, l2, l3, m0, m1, m2, m3] = *head;
@@ -65,6 +87,15 @@ pub(crate) fn is_blank(head: &[u8; 8]) -> bool {
 
 /// The written part of a blank record that claims `len` bytes, itself included, up to the segment's end (spec 2.2).
 /// `len` is at least 8: a record fits only if it leaves room for this.
+///
+/// ```
+/// use sawlog::message::{BLANK_BYTES, MAGIC_BLANK, blank};
+///
+/// let left = 300; // in the segment: too little for the next record
+/// let bytes = blank(left);
+/// assert_eq!(bytes.len(), BLANK_BYTES as usize);
+/// assert_eq!((&bytes[..4], &bytes[4..]), (&left.to_be_bytes()[..], &MAGIC_BLANK.to_be_bytes()[..]));
+/// ```
 #[must_use]
 pub fn blank(len: u32) -> [u8; 8] {
     let [l0, l1, l2, l3] = len.to_be_bytes();
@@ -73,6 +104,21 @@ pub fn blank(len: u32) -> [u8; 8] {
 }
 
 /// Which checksums a record must satisfy.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # use sawlog::{Damage, LogOffset, Message, Options, Store};
+/// # use sawlog::message::{Verify, check};
+/// # store.append(&Message::new("orders", "paid"))?.wait()?;
+/// let mut bytes = store.raw(LogOffset(0), 1 << 20)?.bytes.to_vec();
+/// bytes[16] ^= 1; // a byte outside of the body
+/// assert!(check(LogOffset(0), &bytes, Verify::Structure).is_ok());
+/// assert!(check(LogOffset(0), &bytes, Verify::Legacy).is_ok());
+/// assert_eq!(check(LogOffset(0), &bytes, Verify::Ours), Err(Damage::BadRecordChecksum));
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verify {
     /// None: the structure alone.
@@ -85,6 +131,19 @@ pub enum Verify {
 }
 
 /// What stands where a record checksum can stand.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # use sawlog::{LogOffset, Message, Options, Store};
+/// # use sawlog::message::{Trailer, Verify, check};
+/// # store.append(&Message::new("orders", "paid"))?.wait()?;
+/// let raw = store.raw(LogOffset(0), 1 << 20)?;
+/// let head = check(raw.offset, &raw.bytes, Verify::Structure).expect("a record");
+/// assert_eq!(head.trailer(), Trailer::Right); // a broker's records say `Missing`
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Trailer {
     /// No checksum.
@@ -96,6 +155,20 @@ pub enum Trailer {
 }
 
 /// A record found whole, as slices of the bytes that were checked.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # use sawlog::{LogOffset, Message, Options, Store};
+/// # use sawlog::message::{Verify, check};
+/// # store.append(&Message::new("orders", "paid").queue(3))?.wait()?;
+/// let raw = store.raw(LogOffset(0), 1 << 20)?;
+/// let head = check(raw.offset, &raw.bytes, Verify::Ours).expect("a whole record");
+/// assert_eq!((head.topic, head.queue_id, head.body), ("orders", 3, &b"paid"[..]));
+/// assert_eq!(head.record.as_ptr(), raw.bytes.as_ptr()); // nothing was copied
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head<'a> {
     /// The whole record.
@@ -156,6 +229,24 @@ impl Head<'_> {
 /// # Errors
 /// The first [`Damage`] found. Where `bytes` ends before the record does: [`Damage::Cut`]. A blank record is
 /// [`Damage::BadMagic`], as no message stands there; look with [`peek`] first.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # use sawlog::{Damage, LogOffset, Message, Options, Store};
+/// # use sawlog::message::{Verify, check};
+/// # store.append_batch(&[Message::new("orders", "paid"), Message::new("orders", "sent")])?.wait()?;
+/// let raw = store.raw(LogOffset(0), 1 << 20)?;
+/// let (mut at, mut rest, mut records) = (raw.offset, &raw.bytes[..], 0);
+/// while !rest.is_empty() {
+///     let head = check(at, rest, Verify::Ours).expect("a whole record");
+///     (at, rest, records) = (at.plus(head.len.into()), &rest[head.len as usize..], records + 1);
+/// }
+/// assert_eq!(records, 2);
+/// assert_eq!(check(raw.offset, &raw.bytes[..40], Verify::Ours), Err(Damage::Cut));
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn check(at: LogOffset, bytes: &[u8], verify: Verify) -> Result<Head<'_>, Damage> {
     let head = match parse_plain(at, bytes, "") {
         Some(head) => head,

@@ -8,6 +8,17 @@ use super::text::java_text;
 
 /// The properties that decide where a record is found. Each is what a RocketMQ broker reads (spec 2.5): `None` if
 /// there is none or its value is empty, the last one where there are several.
+///
+/// ```
+/// use sawlog::Message;
+/// use sawlog::message::{derivable, java_hash};
+///
+/// let message = Message::new("orders", "paid").tag("vip").key("order-42").key("customer-7");
+/// let found = derivable(message.properties.as_bytes());
+/// assert_eq!(found.keys.as_deref(), Some("order-42 customer-7"));
+/// assert_eq!(found.tag_code(), i64::from(java_hash("vip")));
+/// assert_eq!((found.unique, found.delay), (None, None));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Derivable<'a> {
     /// The whole `TAGS` text.
@@ -30,6 +41,14 @@ impl Derivable<'_> {
 }
 
 /// Looks through packed properties, well-formed or not. Allocates only for a value that is not UTF-8.
+///
+/// ```
+/// use sawlog::message::derivable;
+///
+/// let found = derivable(b"TAGS\x01vip\x02KEYS\x01order-42"); // the last pair need not be terminated
+/// assert_eq!(found.tags.as_deref(), Some("vip"));
+/// assert_eq!(found.keys.as_deref(), Some("order-42"));
+/// ```
 #[must_use]
 pub fn derivable(properties: &[u8]) -> Derivable<'_> {
     let mut found = Values::default();

@@ -14,6 +14,20 @@ use crate::error::{Error, Result};
 use crate::offset::{LogOffset, QueueOffset};
 
 /// How much of a record its checksum covers.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # use sawlog::{LogOffset, Message, Options, Store};
+/// # use sawlog::message::{Checksum, Trailer, Verify, check};
+/// let options = Options::new().segment_bytes(1 << 16).checksum(Checksum::Body);
+/// let store = Store::open(folder.path(), options)?;
+/// store.append(&Message::new("orders", "paid"))?.wait()?;
+/// let raw = store.raw(LogOffset(0), 1 << 20)?;
+/// let head = check(raw.offset, &raw.bytes, Verify::Legacy).expect("a record");
+/// assert_eq!(head.trailer(), Trailer::Missing); // the topic may rot unseen
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Checksum {
     /// The whole record: a property of twenty bytes at its end (spec 2.7; RocketMQ's `enabledAppendPropCRC`).
@@ -25,6 +39,22 @@ pub enum Checksum {
 }
 
 /// What encoding needs to know besides the message.
+///
+/// ```
+/// use sawlog::Message;
+/// use sawlog::clock::Timestamp;
+/// use sawlog::message::{Checksum, EncodeRules, encode};
+///
+/// let rules = EncodeRules {
+///     store_host: "192.0.2.1:10911".parse()?,
+///     checksum: Checksum::Record,
+///     max_body_bytes: 1024,
+///     born: Timestamp(1_700_000_000_000),
+/// };
+/// assert!(encode(&Message::new("orders", vec![0; 1024]), &rules, Vec::new()).is_ok());
+/// assert!(encode(&Message::new("orders", vec![0; 1025]), &rules, Vec::new()).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct EncodeRules {
     /// The address that stands in every record and in its message id.
@@ -40,6 +70,23 @@ pub struct EncodeRules {
 /// A record that lacks only what the append lock decides: its place, its ordinal, its time.
 ///
 /// The body stays where it is in the message: what is stored is copied once, into the segment.
+///
+/// ```
+/// # use sawlog::clock::Timestamp;
+/// # use sawlog::message::{Checksum, EncodeRules, encode};
+/// # use sawlog::{LogOffset, Message, QueueOffset};
+/// # let (checksum, born) = (Checksum::Record, Timestamp(1_700_000_000_000));
+/// # let rules = EncodeRules { store_host: "192.0.2.1:10911".parse()?, checksum, max_body_bytes: 4096, born };
+/// let message = Message::new("orders", "paid").queue(3);
+/// let mut encoded = encode(&message, &rules, Vec::new())?;
+/// assert_eq!((encoded.topic(), encoded.queue_id(), encoded.is_queued()), (&b"orders"[..], 3, true));
+///
+/// let bytes = encoded.stamp(LogOffset(4096), QueueOffset(7), Timestamp(1_700_000_000_123)).concat();
+/// assert_eq!(bytes.len(), encoded.len() as usize);
+/// let buf = encoded.into_buf(); // for the next message
+/// # drop(buf);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Encoded<'m> {
     /// All but the body; with a short body, everything.
@@ -92,6 +139,20 @@ struct Plan<'a> {
 /// [`Error::InvalidMessage`], naming the number and the limit: a topic that [`Topic::check`] refuses, a queue id above
 /// 2³¹ − 1, a property that a setter refused, properties above 32,767 bytes with separator and trailer, a body above
 /// `max_body_bytes`, or a record above `max_body_bytes` + 65,536 (spec 2.8).
+///
+/// ```
+/// # use sawlog::clock::Timestamp;
+/// # use sawlog::message::{Checksum, EncodeRules, encode};
+/// # use sawlog::{Error, Message};
+/// # let (checksum, born) = (Checksum::Record, Timestamp(1_700_000_000_000));
+/// # let rules = EncodeRules { store_host: "192.0.2.1:10911".parse()?, checksum, max_body_bytes: 4096, born };
+/// let message = Message::new("orders", "paid");
+/// let buf = encode(&message, &rules, Vec::new())?.into_buf();
+/// // The same buffer again; this topic could not be the name of a folder.
+/// let message = Message::new("or/ders", "paid");
+/// assert!(matches!(encode(&message, &rules, buf), Err(Error::InvalidMessage(_))));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn encode<'m>(message: &'m Message, rules: &EncodeRules, mut buf: Vec<u8>) -> Result<Encoded<'m>> {
     let plan = Plan::of(message, rules)?;
     let (body_crc, mut hasher) = checksum::body_hasher(&message.body);

@@ -29,6 +29,12 @@ pub struct MessageId {
 }
 
 /// A text that is no message id: not 32 or 56 hexadecimal digits, a port above 65535, or an offset above 2⁶³ − 1.
+///
+/// ```
+/// use sawlog::message::{BadMessageId, MessageId};
+///
+/// assert_eq!("order-42".parse::<MessageId>(), Err(BadMessageId));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a message id: 32 or 56 hexadecimal digits that hold an address, a port and an offset")]
 pub struct BadMessageId;

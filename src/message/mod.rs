@@ -15,6 +15,26 @@
 //! Everything but the two offsets and the store time is encoded, and all checksums but that of these few bytes are
 //! computed, before the append lock is taken: producers wait for each other as long as a copy takes. FORMAT.md has
 //! every byte.
+//!
+//! ```
+//! use sawlog::clock::Timestamp;
+//! use sawlog::message::{Checksum, EncodeRules, Verify, decode, encode};
+//! use sawlog::{LogOffset, Message, QueueOffset};
+//!
+//! let rules = EncodeRules {
+//!     store_host: "192.0.2.1:10911".parse()?,
+//!     checksum: Checksum::Record,
+//!     max_body_bytes: 4 << 20,
+//!     born: Timestamp(1_700_000_000_000),
+//! };
+//! let message = Message::new("orders", "paid").tag("vip");
+//! let mut encoded = encode(&message, &rules, Vec::new())?;
+//! let bytes = encoded.stamp(LogOffset(0), QueueOffset(7), Timestamp(1_700_000_000_123)).concat();
+//!
+//! let record = decode(LogOffset(0), bytes.into(), Verify::Ours).expect("a whole record");
+//! assert_eq!((record.body(), record.queue_offset), (&message.body, QueueOffset(7)));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod check;
 mod checksum;
@@ -141,6 +161,18 @@ impl Message {
     }
 
     /// The unique id that the producer gives to the message; it can be found by it as by a key.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+    /// # use sawlog::{Message, Options, Store};
+    /// let id = "C0A8000700002A9F0000000000001000";
+    /// let ack = store.append(&Message::new("orders", "paid").unique_key(id))?;
+    /// store.dispatched().reach(ack.end()).wait()?;
+    /// assert_eq!(store.find("orders", id).count(), 1);
+    /// # store.close()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn unique_key(self, id: &str) -> Message {
         self.property(names::UNIQ_KEY, id)
@@ -206,6 +238,14 @@ impl Message {
     }
 
     /// `false`: the append answers as soon as the message is written, whatever the policy promises (spec 2.11).
+    ///
+    /// ```
+    /// use sawlog::Message;
+    ///
+    /// let metric = Message::new("metrics", "load 0.7").wait(false);
+    /// assert!(!metric.waits());
+    /// assert!(metric.wait(true).waits());
+    /// ```
     #[must_use]
     pub fn wait(self, waits: bool) -> Message {
         self.property(names::WAIT, if waits { "" } else { "false" })

@@ -15,6 +15,15 @@ pub(super) const NAME_END: u8 = 0x01;
 pub(super) const PAIR_END: u8 = 0x02;
 
 /// Names of properties that the store itself, or RocketMQ's code around it, looks at (spec 2.11).
+///
+/// ```
+/// use sawlog::Message;
+/// use sawlog::message::names;
+///
+/// let message = Message::new("orders", "paid").property(names::TAGS, "vip").property(names::WAIT, "false");
+/// assert_eq!(message.tags().as_deref(), Some("vip"));
+/// assert!(!message.waits());
+/// ```
 pub mod names {
     /// Space-separated keys under which the message can be found.
     pub const KEYS: &str = "KEYS";
@@ -36,6 +45,21 @@ pub mod names {
 /// earlier releases do not). What is read out of them is what a RocketMQ broker reads (spec 2.5): pairs with an empty
 /// name or value are not there (H41), of two pairs with one name the later counts, malformed UTF-8 is shown with
 /// U+FFFD.
+///
+/// ```
+/// use sawlog::message::Properties;
+///
+/// let mut properties = Properties::new();
+/// properties.set("shop", "7")?;
+/// properties.set("till", "2")?;
+/// properties.set("shop", "8")?; // in place of the first
+/// assert_eq!(properties.find("shop").as_deref(), Some("8"));
+///
+/// properties.remove("till");
+/// assert_eq!(properties.iter().count(), 1);
+/// assert_eq!(properties.as_bytes(), b"shop\x018\x02");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct Properties(Inner);
 

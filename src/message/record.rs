@@ -11,6 +11,20 @@ use crate::error::Damage;
 use crate::offset::{LogOffset, Position, QueueOffset};
 
 /// What is stored: a message, and what appending made of it.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # use sawlog::{Message, Options, Store};
+/// store.append(&Message::new("orders", "paid").queue(3).tag("vip").key("order-42"))?.wait()?;
+/// let record = store.record_at(store.marks().first)?;
+/// assert_eq!((record.topic().as_str(), record.queue_id(), &record.body()[..]), ("orders", 3, &b"paid"[..]));
+/// assert_eq!(record.message.tags().as_deref(), Some("vip"));
+/// assert!(record.carries("order-42") && record.is_queued());
+/// println!("{} of {}, stored {}", record.message_id(), record.queue_offset, record.stored);
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Record {
@@ -100,6 +114,19 @@ impl Record {
 ///
 /// # Errors
 /// As [`check`].
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # use sawlog::{Message, Options, Store};
+/// # use sawlog::message::{Verify, decode};
+/// # store.append(&Message::new("orders", "paid"))?.wait()?;
+/// let raw = store.raw(store.marks().first, 1 << 20)?; // as a replica gets it
+/// let record = decode(raw.offset, raw.bytes, Verify::Ours).expect("a whole record");
+/// assert_eq!(record.body(), "paid");
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn decode(at: LogOffset, bytes: Bytes, verify: Verify) -> Result<Record, Damage> {
     let head = check(at, &bytes, verify)?;
     Ok(Record::of(at, &head, &bytes))

@@ -5,10 +5,33 @@ use std::fmt;
 /// The system flags (`sysFlag`, spec 2.3). Any number is allowed; unknown bits are kept.
 ///
 /// The two address bits follow the hosts: encoding sets and clears them, whatever the message says.
+///
+/// ```
+/// use sawlog::message::{SysFlags, Transaction};
+///
+/// let flags = SysFlags(0).with(SysFlags::MULTI_TAGS, true).with_transaction(Transaction::Prepared);
+/// assert!(flags.has(SysFlags::MULTI_TAGS) && !flags.is_queued());
+/// assert_eq!(flags, SysFlags(0x6));
+/// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct SysFlags(pub i32);
 
 /// What a message is in a transaction (bits 2 and 3, spec 2.3).
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # use sawlog::{Message, Options, QueueOffset, Store};
+/// # use sawlog::message::{SysFlags, Transaction};
+/// let half = SysFlags::default().with_transaction(Transaction::Prepared);
+/// let ack = store.append(&Message::new("orders", "paid").sys_flags(half))?;
+/// store.dispatched().reach(ack.end()).wait()?;
+/// assert_eq!(store.queue("orders", 0).max(), QueueOffset(0)); // stored, and in no queue
+/// let record = store.record_at(ack.position().offset)?;
+/// assert_eq!(record.message.sys_flags.transaction(), Transaction::Prepared);
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Transaction {
     /// No part of one: an ordinary message.
@@ -23,6 +46,16 @@ pub enum Transaction {
 }
 
 /// How a compressed body is compressed (bits 8 to 10, spec 2.3). The store never looks into bodies.
+///
+/// ```
+/// use sawlog::Message;
+/// use sawlog::message::{Codec, SysFlags};
+///
+/// let flags = SysFlags::default().with_codec(Codec::Zstd);
+/// let message = Message::new("orders", "what zstd made of it").sys_flags(flags);
+/// assert!(message.sys_flags.has(SysFlags::COMPRESSED));
+/// assert_eq!(message.sys_flags.codec(), Codec::Zstd);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Codec {

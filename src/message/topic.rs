@@ -14,6 +14,17 @@ use crate::error::{Error, Result};
 /// record's bytes if it was read.
 ///
 /// Any text is a `Topic`; [`Topic::check`] says which can be appended to.
+///
+/// ```
+/// use sawlog::Message;
+/// use sawlog::message::Topic;
+///
+/// let orders = Topic::from_static("orders"); // or from a `&str` or a `String`
+/// let message = Message::new(&orders, "paid");
+/// assert_eq!(message.topic.as_str(), "orders");
+/// assert!(Topic::check(&message.topic).is_ok());
+/// assert!(Topic::check("or/ders").is_err());
+/// ```
 #[derive(Clone)]
 pub struct Topic(Name);
 
