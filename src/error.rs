@@ -9,9 +9,34 @@ use std::sync::Arc;
 use crate::offset::{LogOffset, QueueOffset};
 
 /// The result of everything that can fail here.
+///
+/// ```
+/// use sawlog::{Message, Options, Store};
+///
+/// fn pay(store: &Store, order: &str) -> sawlog::Result<()> {
+///     store.append(&Message::new("orders", "paid").key(order))?.wait()
+/// }
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// assert!(pay(&store, "order-42").is_ok());
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// How far an acknowledgement goes (promises §1).
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # use sawlog::{Level, Message, Options, Store};
+/// assert!(Level::Written < Level::Flushed);
+/// let ack = store.append_with(&Message::new("orders", "paid"), Level::Flushed)?;
+/// assert_eq!(ack.level(), Level::Flushed);
+/// ack.wait()?; // no power cut takes it from here on
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
     /// The bytes are in the operating system's page cache: a killed process loses nothing, a power cut may.
@@ -217,6 +242,24 @@ impl Error {
 }
 
 /// Damage, and where it lies.
+///
+/// ```
+/// # use sawlog::{Damage, Error, LogOffset, Message, Options, Store};
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # store.append_batch(&[Message::new("orders", "paid"), Message::new("orders", "sent")])?.wait()?;
+/// # store.close()?;
+/// # let log = folder.path().join("commitlog/00000000000000000000");
+/// # let mut bytes = std::fs::read(&log)?;
+/// # bytes[88] ^= 1;
+/// # std::fs::write(&log, bytes)?;
+/// // A byte of the first record has rotted since it was written.
+/// let Err(Error::Corrupt(damage)) = Store::open(folder.path(), Options::new()) else { panic!("opened") };
+/// assert_eq!((damage.at, &damage.what), (LogOffset(0), &Damage::BadRecordChecksum));
+/// assert_eq!(damage.path, log);
+/// println!("{damage}"); // for whoever looks into it
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Corruption {
     /// The file that holds the bad bytes.
@@ -235,6 +278,15 @@ impl fmt::Display for Corruption {
 }
 
 /// The kinds of damage a record, a segment or one of our own files can show.
+///
+/// ```
+/// use sawlog::message::{Verify, check};
+/// use sawlog::{Damage, LogOffset};
+///
+/// let damage = check(LogOffset(0), &[0; 100], Verify::Ours).unwrap_err();
+/// assert_eq!(damage, Damage::Unwritten);
+/// assert_eq!(damage.to_string(), "no record: zeros");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Damage {

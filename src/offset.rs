@@ -6,12 +6,36 @@ use std::fmt;
 ///
 /// Unit: bytes from the start of the log's life; retention removes the front but never renumbers.
 /// Range: `0 ..= i64::MAX`, because RocketMQ stores it as a signed 64-bit number (spec 1.2).
+///
+/// ```
+/// use sawlog::LogOffset;
+///
+/// let start = LogOffset(4096);
+/// let end = start.plus(128);
+/// assert_eq!((end.since(start), start.since(end)), (128, 0));
+/// assert_eq!(end.to_string(), "4224");
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LogOffset(pub u64);
 
 /// The ordinal of a message in one queue.
 ///
 /// Unit: messages; dense from 0 for each (topic, queue id). Range: `0 ..= i64::MAX` (spec 2.9).
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # use sawlog::{Message, Options, QueueOffset, Store};
+/// # store.append_batch(&[Message::new("orders", "paid"), Message::new("orders", "sent")])?.wait()?;
+/// # store.queue("orders", 0).wait(QueueOffset(1)).wait()?;
+/// let mut next = QueueOffset(0); // what a consumer keeps
+/// for record in store.queue("orders", 0).read_from(next) {
+///     next = record?.queue_offset.next();
+/// }
+/// assert_eq!(next, QueueOffset(2));
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct QueueOffset(pub u64);
 
@@ -32,6 +56,14 @@ pub struct Position {
 }
 
 /// A part of the log: the bytes from `from` up to, and without, `to`.
+///
+/// ```
+/// use sawlog::{LogOffset, LogRange};
+///
+/// let part = LogRange { from: LogOffset(100), to: LogOffset(128) };
+/// assert!(part.contains(LogOffset(127)) && !part.contains(part.to));
+/// assert_eq!(part.to_string(), "100 to 128");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LogRange {
     /// Its first byte.

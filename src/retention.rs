@@ -28,6 +28,7 @@ const DEFAULT_REFUSE_ABOVE: f64 = 0.90;
 /// use sawlog::{Options, Retention};
 ///
 /// let week = Retention::default().max_age(Duration::from_secs(7 * 24 * 3600)).max_bytes(500 << 30);
+/// assert_eq!((week.max_bytes, week.refuse_above), (Some(500 << 30), Some(0.9)));
 /// let options = Options::new().retention(week);
 /// # drop(options);
 /// ```
@@ -67,6 +68,19 @@ impl Default for Retention {
 }
 
 /// Why segments went.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # use sawlog::{LogOffset, Message, Options, Store, Why};
+/// for _ in 0..2 {
+///     store.append(&Message::new("orders", vec![b'.'; 40_000]))?.wait()?; // a segment takes one of them
+/// }
+/// let swept = store.remove_before(LogOffset(1 << 16))?;
+/// assert_eq!(swept.why, Some(Why::Asked));
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Why {

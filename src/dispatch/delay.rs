@@ -49,6 +49,15 @@ impl DelayLevels {
     }
 
     /// The table with these delays, level 1 first; rounded down to milliseconds, at most 2⁶³ − 1 of them.
+    ///
+    /// ```
+    /// use sawlog::DelayLevels;
+    /// use std::time::Duration;
+    ///
+    /// let levels = DelayLevels::from_delays([1, 30, 3600].map(Duration::from_secs));
+    /// assert_eq!(levels, DelayLevels::parse("1s 30s 1h")?);
+    /// # Ok::<(), sawlog::Error>(())
+    /// ```
     #[must_use]
     pub fn from_delays(delays: impl IntoIterator<Item = Duration>) -> DelayLevels {
         let ms = |delay: Duration| i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);

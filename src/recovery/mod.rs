@@ -73,6 +73,21 @@ pub enum OnDamage {
 }
 
 /// What opening found and did.
+///
+/// ```
+/// # use sawlog::{Message, Options, Store};
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # store.append(&Message::new("orders", "paid").key("order-42"))?.wait()?;
+/// # store.close()?;
+/// let store = Store::open(folder.path(), Options::new())?;
+/// let report = store.recovery();
+/// assert!(report.clean_shutdown && report.cuts.is_empty() && report.quarantined.is_empty());
+/// assert_eq!(report.log_end, store.marks().accepted);
+/// println!("{report}"); // for the program's log
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RecoveryReport {
@@ -120,6 +135,25 @@ pub struct RecoveryReport {
 }
 
 /// A damaged part of the log, stepped over.
+///
+/// ```
+/// # use sawlog::{Damage, LogOffset, Message, OnDamage, Options, Store};
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # store.append_batch(&[Message::new("orders", "paid"), Message::new("orders", "sent")])?.wait()?;
+/// # store.close()?;
+/// # let log = folder.path().join("commitlog/00000000000000000000");
+/// # let mut bytes = std::fs::read(&log)?;
+/// # bytes[88] ^= 1;
+/// # std::fs::write(&log, bytes)?;
+/// // A byte of the first record has rotted since it was written.
+/// let store = Store::open(folder.path(), Options::new().on_damage(OnDamage::Quarantine))?;
+/// let [damaged] = &store.recovery().quarantined[..] else { panic!("one part") };
+/// assert_eq!((damaged.part.from, &damaged.why.what), (LogOffset(0), &Damage::BadRecordChecksum));
+/// assert_eq!(store.record_at(damaged.part.to)?.body(), "sent"); // the one behind is served
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quarantined {
     /// The part.
@@ -129,6 +163,25 @@ pub struct Quarantined {
 }
 
 /// Bytes cut off the log.
+///
+/// ```
+/// # use sawlog::{LogOffset, Message, OnDamage, Options, Store};
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # store.append_batch(&[Message::new("orders", "paid"), Message::new("orders", "sent")])?.wait()?;
+/// # store.close()?;
+/// # let log = folder.path().join("commitlog/00000000000000000000");
+/// # let mut bytes = std::fs::read(&log)?;
+/// # bytes[88] ^= 1;
+/// # std::fs::write(&log, bytes)?;
+/// // A byte of the first record has rotted since it was written.
+/// let store = Store::open(folder.path(), Options::new().on_damage(OnDamage::FirstBroken))?;
+/// let [cut] = &store.recovery().cuts[..] else { panic!("one cut") };
+/// assert!(cut.damage && cut.saved.exists());
+/// assert_eq!((cut.from, store.marks().accepted), (LogOffset(0), LogOffset(0)));
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cut {
     /// Where they began in the log.
@@ -144,6 +197,26 @@ pub struct Cut {
 }
 
 /// A queue that ends earlier than it once did.
+///
+/// ```
+/// # use sawlog::{Message, OnDamage, Options, QueueOffset, Store};
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # store.append(&Message::new("orders", "paid"))?.forget();
+/// # let sent = store.append_and_wait(&Message::new("orders", "sent"))?.position.offset;
+/// # store.close()?;
+/// # let log = folder.path().join("commitlog/00000000000000000000");
+/// # let mut bytes = std::fs::read(&log)?;
+/// # bytes[sent.0 as usize + 88] ^= 1;
+/// # std::fs::write(&log, bytes)?;
+/// // The queue had two messages; the record of the second one has rotted, and is cut off.
+/// let store = Store::open(folder.path(), Options::new().on_damage(OnDamage::FirstBroken))?;
+/// let [moved] = &store.recovery().queues_moved_back[..] else { panic!("one queue") };
+/// assert_eq!((moved.topic.as_str(), moved.queue_id), ("orders", 0));
+/// assert_eq!((moved.was, moved.is), (QueueOffset(2), QueueOffset(1)));
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MovedBack {
     /// The topic.
@@ -211,6 +284,21 @@ impl fmt::Display for RecoveryReport {
 const PROGRESS_BYTES: u64 = 64 << 20;
 
 /// How far a recovery's scan is.
+///
+/// ```
+/// # use sawlog::{Message, Options, Store};
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # store.append(&Message::new("orders", "paid").key("order-42"))?.wait()?;
+/// # store.close()?;
+/// let (told, progress) = std::sync::mpsc::channel();
+/// let store = Store::open(folder.path(), Options::new().on_recovery(move |at| drop(told.send(at))))?;
+/// let last = progress.try_iter().last().expect("its end is told");
+/// assert!(last.at <= last.end);
+/// println!("{} records, {} bytes to go", last.records, last.end.since(last.at));
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecoveryProgress {
     /// The place up to which the log was checked. At a bad place it runs ahead, to see what stands behind that, and comes
