@@ -20,6 +20,22 @@ use crate::segment::Segment;
 pub(super) const HEAD_BYTES: usize = 8;
 
 /// Raw bytes of the log as they lie in one segment's file.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # use sawlog::{Message, Options, Store};
+/// # use std::io::{Read, Seek, SeekFrom};
+/// store.append(&Message::new("orders", "paid"))?.wait()?;
+/// let raw = store.raw(store.marks().first, 1 << 20)?;
+/// let mut file = std::fs::File::open(&raw.path)?; // for `sendfile`
+/// file.seek(SeekFrom::Start(raw.file_offset))?;
+/// let mut bytes = vec![0; raw.bytes.len()];
+/// file.read_exact(&mut bytes)?;
+/// assert_eq!(bytes, raw.bytes);
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Raw {
     /// Where the bytes begin in the log.

@@ -26,6 +26,20 @@ const TAIL_LOOK_BYTES: usize = 128;
 const AHEAD_BYTES: usize = 2048;
 
 /// Records in log order, from a place on; see [`Store::scan`](crate::Store::scan).
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # use sawlog::{Message, Options, Store};
+/// let mut scan = store.scan(store.marks().first);
+/// assert!(scan.next().is_none()); // nothing yet
+/// let ack = store.append(&Message::new("orders", "paid"))?;
+/// ack.wait()?;
+/// assert_eq!(scan.next().transpose()?.expect("goes on").body(), "paid");
+/// assert_eq!(scan.position(), ack.end()); // where to begin the next time
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Scan {
     log: Arc<CommitLog>,

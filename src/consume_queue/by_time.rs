@@ -4,6 +4,22 @@ use crate::clock::Timestamp;
 use crate::error::Result;
 
 /// Which of the messages around a moment is meant (`BoundaryType`, spec 11.4).
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # use sawlog::{Bound, Message, Options, QueueOffset, Store};
+/// # use sawlog::clock::Timestamp;
+/// let ack = store.append_batch(&[Message::new("orders", "paid"), Message::new("orders", "sent")])?;
+/// let (queue, stored) = (store.queue("orders", 0), ack.stored());
+/// queue.wait(QueueOffset(1)).wait()?;
+/// assert_eq!(queue.offset_at_time(stored, Bound::First)?, QueueOffset(0));
+/// assert_eq!(queue.offset_at_time(stored, Bound::Last)?, QueueOffset(1));
+/// let later = Timestamp(stored.0 + 1);
+/// assert_eq!(queue.offset_at_time(later, Bound::First)?, queue.max()); // none yet
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Bound {
     /// The first message at or after it (`LOWER`). The default.

@@ -45,6 +45,17 @@ pub struct Ack {
 }
 
 /// Where one message of an append stands.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # use sawlog::{LogOffset, Message, Options, QueueOffset, Store};
+/// let stored = store.append_and_wait(&Message::new("orders", "paid"))?;
+/// assert_eq!((stored.position.offset, stored.queue_offset), (LogOffset(0), QueueOffset(0)));
+/// println!("{} at {}", stored.message_id, stored.stored); // what a producer is told
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stored {
     /// Its record's place in the log.
@@ -107,6 +118,19 @@ impl Ack {
     }
 
     /// All messages of the append, in order.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+    /// # use sawlog::{Message, Options, QueueOffset, Store};
+    /// let ack = store.append_batch(&[Message::new("orders", "paid"), Message::new("orders", "sent")])?;
+    /// let numbers: Vec<_> = ack.all().map(|stored| stored.queue_offset).collect();
+    /// assert_eq!(numbers, [QueueOffset(0), QueueOffset(1)]);
+    /// assert_eq!(ack.all().last().map(|stored| stored.position.end()), Some(ack.end()));
+    /// # ack.wait()?;
+    /// # store.close()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn all(&self) -> impl Iterator<Item = Stored> {
         std::iter::once(&self.first).chain(&self.rest).map(|one| self.stored_one(one))
     }
@@ -143,6 +167,21 @@ impl Ack {
     /// [`Error::TimedOut`]: the outcome is *unknown*; the message is in the log and will normally reach the level
     /// soon. Sending it again without a check by its unique key may store it twice (spec H36). Others as
     /// [`Ack::wait`].
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+    /// # use sawlog::{Error, Level, Message, Options, Store};
+    /// # use std::time::Duration;
+    /// let ack = store.append_with(&Message::new("orders", "paid"), Level::Flushed)?;
+    /// match ack.wait_timeout(Duration::from_secs(10)) {
+    ///     Err(Error::TimedOut { .. }) => println!("unknown so far: ask again, do not send again"),
+    ///     answer => answer?,
+    /// }
+    /// assert!(ack.is_done());
+    /// # store.close()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn wait_timeout(&self, limit: Duration) -> Result<()> {
         if self.mark().reach(self.end).wait_timeout(limit)? {
             return Ok(());
@@ -156,6 +195,21 @@ impl Ack {
 }
 
 /// Resolves when the promise holds, under any runtime or none. Errors as [`Ack::wait`].
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # use sawlog::{Message, Options, Store};
+/// # pollster::block_on(async {
+/// let ack = store.append(&Message::new("orders", "paid"))?;
+/// let end = ack.end();
+/// ack.await?;
+/// assert!(store.marks().written >= end);
+/// # Ok::<_, sawlog::Error>(())
+/// # })?;
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 impl Future for Ack {
     type Output = Result<()>;
 

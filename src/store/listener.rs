@@ -106,6 +106,29 @@ impl<L: Listener + ?Sized> Listener for std::sync::Arc<L> {
 }
 
 /// The log has begun a segment.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # use sawlog::{Listener, LogOffset, Message, Options, Rolled, Store};
+/// # use std::sync::mpsc;
+/// struct Told(mpsc::Sender<Rolled>);
+///
+/// impl Listener for Told {
+///     fn rolled(&self, rolled: &Rolled) {
+///         let _ = self.0.send(*rolled);
+///     }
+/// }
+///
+/// let (told, rolls) = mpsc::channel();
+/// let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16).listener(Told(told)))?;
+/// for _ in 0..2 {
+///     store.append(&Message::new("orders", vec![b'.'; 40_000]))?.forget(); // a segment takes one of them
+/// }
+/// store.close()?;
+/// let rolled = rolls.recv()?;
+/// assert_eq!((rolled.from, rolled.to), (LogOffset(0), LogOffset(1 << 16)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rolled {
@@ -116,6 +139,29 @@ pub struct Rolled {
 }
 
 /// Bytes of the log became durable.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # use sawlog::{Flushed, Listener, LogOffset, Message, Options, Store};
+/// # use std::sync::mpsc;
+/// struct Told(mpsc::Sender<Flushed>);
+///
+/// impl Listener for Told {
+///     fn flushed(&self, flushed: &Flushed) {
+///         let _ = self.0.send(*flushed);
+///     }
+/// }
+///
+/// let (told, syncs) = mpsc::channel();
+/// let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16).listener(Told(told)))?;
+/// let ack = store.append(&Message::new("orders", "paid"))?;
+/// store.flush()?;
+/// let flushed = syncs.recv()?;
+/// assert_eq!((flushed.from, flushed.to, flushed.records), (LogOffset(0), ack.end(), 1));
+/// assert!(flushed.longest <= flushed.took);
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Flushed {
@@ -134,6 +180,32 @@ pub struct Flushed {
 }
 
 /// Bytes in a file are not what they should be.
+///
+/// ```
+/// # use sawlog::{Damage, Damaged, Listener, Message, Options, Store};
+/// # use std::sync::mpsc;
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # store.append_batch(&[Message::new("orders", "paid"), Message::new("orders", "sent")])?.wait()?;
+/// # store.close()?;
+/// # let log = folder.path().join("commitlog/00000000000000000000");
+/// # let mut bytes = std::fs::read(&log)?;
+/// # bytes[88] ^= 1;
+/// # std::fs::write(&log, bytes)?;
+/// struct Told(mpsc::Sender<Damaged>);
+///
+/// impl Listener for Told {
+///     fn damaged(&self, damaged: &Damaged) {
+///         let _ = self.0.send(damaged.clone());
+///     }
+/// }
+///
+/// // A byte of the log has rotted since it was written: the store is refused, and the listener told.
+/// let (told, places) = mpsc::channel();
+/// assert!(Store::open(folder.path(), Options::new().listener(Told(told))).is_err());
+/// assert_eq!(places.recv()?.corruption.what, Damage::BadRecordChecksum);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Damaged {
@@ -144,6 +216,33 @@ pub struct Damaged {
 }
 
 /// Who met damage.
+///
+/// ```
+/// # use sawlog::{Damaged, FoundBy, Listener, Message, Options, Store};
+/// # use std::sync::mpsc;
+/// # struct Told(mpsc::Sender<Damaged>);
+/// # impl Listener for Told {
+/// #     fn damaged(&self, damaged: &Damaged) {
+/// #         let _ = self.0.send(damaged.clone());
+/// #     }
+/// # }
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # store.append_batch(&[Message::new("orders", "paid"), Message::new("orders", "sent")])?.wait()?;
+/// # store.close()?;
+/// # let log = folder.path().join("commitlog/00000000000000000000");
+/// # let mut bytes = std::fs::read(&log)?;
+/// # bytes[88] ^= 1;
+/// # std::fs::write(&log, bytes)?;
+/// # let (told, places) = mpsc::channel();
+/// // A byte of the log has rotted; `Told` is a listener that passes on what it hears.
+/// assert!(Store::open(folder.path(), Options::new().listener(Told(told))).is_err());
+/// match places.recv()?.found_by {
+///     FoundBy::Opening => {} // nobody has read it yet
+///     by => panic!("{by:?}"),
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FoundBy {
@@ -154,6 +253,26 @@ pub enum FoundBy {
 }
 
 /// Why the store takes no more appends.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # use sawlog::{Error, Failed, Listener, Options, Store};
+/// # use std::sync::mpsc;
+/// /// Whoever watches the process starts it again: opening recovers.
+/// struct Restart(mpsc::Sender<Error>);
+///
+/// impl Listener for Restart {
+///     fn failed(&self, failed: &Failed) {
+///         let _ = self.0.send(failed.error.clone());
+///     }
+/// }
+///
+/// let (told, failures) = mpsc::channel();
+/// let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16).listener(Restart(told)))?;
+/// store.close()?;
+/// assert!(failures.try_recv().is_err()); // this disk is well
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Failed {

@@ -58,6 +58,22 @@ pub use swept::Swept;
 use workers::{Boxes, Staff};
 
 /// A message store in one folder. Cheap to clone, shared between threads; the last clone that goes closes it.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?; use sawlog::{Message, Options, QueueOffset, Store};
+/// let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 20))?;
+/// store.try_append(&Message::new("orders", "paid").queue(3))?.forget(); // `Busy` where others would wait
+/// let stored = store.append_and_wait(&Message::new("orders", "sent").queue(3))?;
+/// assert_eq!(store.record_at(stored.position.offset)?.body(), "sent");
+/// assert_eq!(store.flush()?, store.marks().flushed); // all so far is durable
+///
+/// store.dispatched().reach(stored.position.end()).wait()?; // queues and key index have it
+/// assert_eq!((store.topics(), store.queues_of("orders")), (vec!["orders".to_owned()], vec![3]));
+/// store.drop_topic("orders")?;
+/// assert_eq!(store.queue("orders", 3).min()?, QueueOffset(2)); // the next message's
+/// store.close()?; // says what a drop cannot
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Store {
     inner: Arc<Inner>,
@@ -97,6 +113,16 @@ impl fmt::Debug for Inner {
 }
 
 /// Where a store's marks stand; see the crate's text for what they mean.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?; use sawlog::{Message, Options, Store};
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 20))?;
+/// store.append(&Message::new("orders", "paid"))?.forget();
+/// store.flush()?;
+/// let marks = store.marks();
+/// assert!(marks.first < marks.flushed && marks.flushed == marks.accepted && marks.syncs > 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Marks {
     /// The first byte that is still there.
@@ -207,13 +233,11 @@ impl Store {
     /// [`Error::Failed`], [`Error::Closed`]: the store takes no more.
     ///
     /// ```
-    /// # let folder = tempfile::tempdir()?;
-    /// # use sawlog::{Message, Options, Store};
+    /// # let folder = tempfile::tempdir()?; use sawlog::{Message, Options, Store};
     /// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 20))?;
     /// let ack = store.append(&Message::new("orders", "paid").queue(3))?;
     /// println!("it begins at {} of the log, and has number {} in its queue", ack.position().offset, ack.queue_offset());
     /// ack.wait()?; // or `.await`, or `forget`
-    /// # store.close()?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn append(&self, message: &Message) -> Result<Ack> {
@@ -226,13 +250,11 @@ impl Store {
     /// As [`Store::append`].
     ///
     /// ```
-    /// # let folder = tempfile::tempdir()?;
-    /// # use sawlog::{Level, Message, Options, Store};
+    /// # let folder = tempfile::tempdir()?; use sawlog::{Level, Message, Options, Store};
     /// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 20))?;
     /// // The default policy acknowledges what is in the page cache; this one is to be durable.
     /// store.append_with(&Message::new("orders", "paid"), Level::Flushed)?.wait()?;
     /// assert_eq!(store.marks().flushed, store.marks().written);
-    /// # store.close()?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn append_with(&self, message: &Message, level: Level) -> Result<Ack> {
@@ -265,13 +287,11 @@ impl Store {
     /// As [`Store::append`]; none of them was stored then. An empty batch is [`Error::InvalidMessage`].
     ///
     /// ```
-    /// # let folder = tempfile::tempdir()?;
-    /// # use sawlog::{LogOffset, Message, Options, Store};
+    /// # let folder = tempfile::tempdir()?; use sawlog::{LogOffset, Message, Options, Store};
     /// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 20))?;
     /// let batch = [Message::new("orders", "paid"), Message::new("invoices", "due").queue(1)];
     /// store.append_batch(&batch)?.wait()?;
     /// assert_eq!(store.scan(LogOffset(0)).count(), 2);
-    /// # store.close()?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn append_batch(&self, messages: &[Message]) -> Result<Ack> {
@@ -294,8 +314,7 @@ impl Store {
     /// One queue of one topic, to be read in order. A queue that does not exist reads as empty.
     ///
     /// ```
-    /// # let folder = tempfile::tempdir()?;
-    /// # use sawlog::{Message, Options, QueueOffset, Store};
+    /// # let folder = tempfile::tempdir()?; use sawlog::{Message, Options, QueueOffset, Store};
     /// let store = Store::open(folder.path(), Options::new())?;
     /// store.append(&Message::new("orders", "paid").queue(3))?.wait()?;
     /// let queue = store.queue("orders", 3);
@@ -303,7 +322,6 @@ impl Store {
     /// for record in queue.read_from(QueueOffset(0)) {
     ///     assert_eq!(record?.body(), "paid");
     /// }
-    /// # store.close()?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
@@ -326,14 +344,12 @@ impl Store {
     /// The records of a topic that carry a key, or this unique id, newest first.
     ///
     /// ```
-    /// # let folder = tempfile::tempdir()?;
-    /// # use sawlog::{Message, Options, QueueOffset, Store};
+    /// # let folder = tempfile::tempdir()?; use sawlog::{Message, Options, QueueOffset, Store};
     /// let store = Store::open(folder.path(), Options::new())?;
     /// let ack = store.append(&Message::new("orders", "paid").key("order-42"))?;
     /// store.dispatched().reach(ack.end()).wait()?;
     /// let found = store.find("orders", "order-42").collect::<Result<Vec<_>, _>>()?;
     /// assert_eq!(found[0].body(), "paid");
-    /// # store.close()?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
@@ -376,8 +392,7 @@ impl Store {
     /// [`Error::Quarantined`], behind which it goes on.
     ///
     /// ```
-    /// # let folder = tempfile::tempdir()?;
-    /// # use sawlog::{Message, Options, Store};
+    /// # let folder = tempfile::tempdir()?; use sawlog::{Message, Options, Store};
     /// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 20))?;
     /// store.append(&Message::new("orders", "paid"))?.wait()?;
     /// let mut scan = store.scan(store.marks().first);
@@ -385,7 +400,6 @@ impl Store {
     /// assert!(scan.next().is_none(), "for now");
     /// store.append(&Message::new("orders", "sent"))?.wait()?;
     /// assert_eq!(scan.next().transpose()?.expect("it goes on").body(), "sent");
-    /// # store.close()?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
@@ -401,14 +415,12 @@ impl Store {
     /// [`Error::OutOfRange`]; [`Error::Quarantined`] within such a part: go on behind it; [`Error::Io`].
     ///
     /// ```
-    /// # let folder = tempfile::tempdir()?;
-    /// # use sawlog::{Message, Options, Store};
+    /// # let folder = tempfile::tempdir()?; use sawlog::{Message, Options, Store};
     /// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 20))?;
     /// let ack = store.append(&Message::new("orders", "paid"))?;
     /// ack.wait()?;
     /// let raw = store.raw(ack.position().offset, 1 << 20)?;
     /// assert_eq!(raw.bytes.len(), ack.position().len as usize);
-    /// # store.close()?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn raw(&self, from: LogOffset, max_bytes: u64) -> Result<Raw> {

@@ -178,12 +178,33 @@ impl Options {
     /// The longest body, in bytes; a record may take 64 KiB more (RocketMQ's `maxMessageSize`, spec 2.8). A record
     /// must also fit into a segment and, with others of its batch, into half the window. Range: `1 ..= 1 GiB`.
     /// Default: 4 MiB.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # use sawlog::{Error, Message, Options, Store};
+    /// let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16).max_message_bytes(1024))?;
+    /// let refused = store.append(&Message::new("orders", vec![0; 1025]));
+    /// assert!(matches!(refused, Err(Error::InvalidMessage(_))));
+    /// # store.close()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn max_message_bytes(self, bytes: u32) -> Options {
         Options { max_message_bytes: Some(bytes), ..self }
     }
 
     /// The address that stands in every record and in message ids. Default: 127.0.0.1:10911.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # use sawlog::{Message, Options, Store};
+    /// let options = Options::new().segment_bytes(1 << 16).store_host("192.168.0.7:10911".parse()?);
+    /// let store = Store::open(folder.path(), options)?;
+    /// let stored = store.append_and_wait(&Message::new("orders", "paid"))?;
+    /// assert!(stored.message_id.to_string().starts_with("C0A80007"));
+    /// # store.close()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn store_host(self, host: SocketAddr) -> Options {
         Options { store_host: host, ..self }
@@ -212,6 +233,15 @@ impl Options {
     /// Whether messages can be found by key. Switched off, index files that are there are removed, for a broker that
     /// opens the store would take them for whole (spec 18.2); switched on again, they are made anew from the log.
     /// Default: yes (`messageIndexEnable`).
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # use sawlog::{Error, Options, Store};
+    /// let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16).key_index(false))?;
+    /// assert!(matches!(store.find("orders", "order-42").next(), Some(Err(Error::InvalidOptions(_)))));
+    /// # store.close()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn key_index(self, on: bool) -> Options {
         Options { key_index: on, ..self }
@@ -256,6 +286,18 @@ impl Options {
     /// Queues and key index are made anew from the log at opening, whatever their files say. For a store whose
     /// queues answer [`Error::Corrupt`]. It is done by itself where files are missing, or where another program wrote
     /// last. Default: no.
+    ///
+    /// ```
+    /// # use sawlog::{Message, Options, Store};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+    /// # store.append(&Message::new("orders", "paid").key("order-42"))?.wait()?;
+    /// # store.close()?;
+    /// let store = Store::open(folder.path(), Options::new().rebuild_derived())?;
+    /// assert!(store.recovery().rebuilt);
+    /// # store.close()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn rebuild_derived(self) -> Options {
         Options { rebuild: true, ..self }
@@ -270,6 +312,18 @@ impl Options {
     }
 
     /// The disk. Default: the mapped disk; the positioned one where the file system promises nothing by allocating.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # use sawlog::{Options, Store};
+    /// use sawlog::disk::OsDisk;
+    ///
+    /// // For a device that is failing: an error where a mapping would end in a signal.
+    /// let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16).disk(OsDisk::new()))?;
+    /// assert!(store.stats().writable.is_yes());
+    /// # store.close()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn disk(self, disk: impl Disk + 'static) -> Options {
         Options { disk: Some(Arc::new(disk)), ..self }

@@ -9,6 +9,18 @@ use crate::store::{Inner, Marks, Store};
 ///
 /// Marks and counters are read one after the other while the store goes on: each is right, and an order that the marks
 /// keep (flushed ≤ written ≤ accepted, recorded ≤ dispatched) holds here, too.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # use sawlog::{Message, Options, Store};
+/// store.append(&Message::new("orders", "paid"))?.wait()?;
+/// let stats = store.stats();
+/// assert_eq!((stats.appended_records, stats.segments, stats.log_bytes()), (1, 1, 1 << 16));
+/// assert!(stats.last_error.is_none() && stats.unflushed_bytes() <= stats.window_bytes);
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Stats {
@@ -88,6 +100,25 @@ impl Stats {
 }
 
 /// Whether a store takes appends, and if not, what an append is answered.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # use sawlog::{Options, Store, Writable};
+/// fn health(store: &Store) -> String {
+///     match store.stats().writable {
+///         Writable::Yes => "ok".into(),
+///         Writable::Full { needed, .. } => format!("full: {needed} bytes must be freed"),
+///         Writable::Failed(error) => format!("restart me: {error}"),
+///         _ => "closed".into(),
+///     }
+/// }
+/// let same = store.clone();
+/// assert_eq!(health(&store), "ok");
+/// store.close()?;
+/// assert_eq!(health(&same), "closed");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Writable {

@@ -4,6 +4,20 @@ use crate::offset::LogOffset;
 use crate::retention::Why;
 
 /// What a sweep did; see [`Store::sweep`](crate::Store::sweep).
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # use sawlog::{LogOffset, Message, Options, Store};
+/// for _ in 0..2 {
+///     store.append(&Message::new("orders", vec![b'.'; 40_000]))?.wait()?; // a segment takes one of them
+/// }
+/// let swept = store.remove_before(LogOffset(1 << 16))?;
+/// assert_eq!((swept.segments, swept.bytes), (1, 1 << 16));
+/// assert_eq!(swept.first, store.marks().first);
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Swept {

@@ -101,6 +101,22 @@ impl Fetch {
 /// Why a batch is as it is: RocketMQ's `GetMessageStatus`, and what its broker answers to the pull (spec 11.1).
 ///
 /// `OFFSET_FOUND_NULL` has no counterpart: a queue file that is gone or cannot be read is an error, which names it.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # use sawlog::{Fetch, Filter, Message, Options, QueueOffset, Status, Store};
+/// let queue = store.queue("orders", 0);
+/// assert_eq!(queue.fetch(&Fetch::from(QueueOffset(0)))?.status, Status::Empty);
+/// store.append(&Message::new("orders", "1").tag("paid"))?.forget();
+/// queue.wait(QueueOffset(0)).wait()?;
+/// assert_eq!(queue.fetch(&Fetch::from(QueueOffset(0)))?.status, Status::Found);
+/// assert_eq!(queue.fetch(&Fetch::from(QueueOffset(1)))?.status, Status::AtEnd);
+/// let sent = Fetch::from(QueueOffset(0)).filter(Filter::tags(["sent"]));
+/// assert_eq!(queue.fetch(&sent)?.status, Status::NoMatch);
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Status {
@@ -127,6 +143,27 @@ pub enum Status {
 }
 
 /// What one pull found; see [`Queue::fetch`].
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # use sawlog::{Fetch, Message, Options, QueueOffset, Status, Store};
+/// # store.append_batch(&[Message::new("orders", "paid"), Message::new("orders", "sent")])?.forget();
+/// let queue = store.queue("orders", 0);
+/// queue.wait(QueueOffset(1)).wait()?;
+/// let (mut next, mut bodies) = (QueueOffset(0), Vec::new());
+/// loop {
+///     let batch = queue.fetch(&Fetch::from(next).max_count(1))?;
+///     if batch.status == Status::AtEnd {
+///         break; // wait for news
+///     }
+///     bodies.extend(batch.records.iter().map(|record| record.body().clone()));
+///     next = batch.next;
+/// }
+/// assert_eq!(bodies, ["paid", "sent"]);
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Batch {

@@ -18,6 +18,26 @@ type Own = Arc<dyn Fn(&Record) -> bool + Send + Sync>;
 /// at the log. Hashes of different tags may be equal: RocketMQ's broker sends such a message all the same, and its
 /// client compares the text. Filters made from tags compare it here; those made by [`Filter::tag_hashes`] do as the
 /// broker does.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # use sawlog::{Fetch, Filter, Message, Options, QueueOffset, Store};
+/// for (tag, body) in [("paid", "1"), ("sent", "22"), ("paid", "333")] {
+///     store.append(&Message::new("orders", body).tag(tag))?.forget();
+/// }
+/// let queue = store.queue("orders", 0);
+/// queue.wait(QueueOffset(2)).wait()?;
+/// let count = |filter: Filter| {
+///     queue.fetch(&Fetch::from(QueueOffset(0)).filter(filter)).map(|batch| batch.records.len())
+/// };
+/// assert_eq!(count(Filter::tags(["paid"]))?, 2);
+/// assert_eq!(count(Filter::expression("paid || sent")?)?, 3);
+/// assert_eq!(count(Filter::by(|record| record.body().len() > 1))?, 2);
+/// assert_eq!(count(Filter::tags(["paid"]).and(|record| record.body().len() > 1))?, 1);
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Default)]
 pub struct Filter {
     tags: Tags,

@@ -21,6 +21,23 @@ const DEFAULT_COUNT: u32 = 64;
 
 /// Records that carry a key, newest first; see [`Store::find`](crate::Store::find). Say what is wanted before the
 /// first record is taken.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # use sawlog::{Message, Options, Store};
+/// # let mut stored = Vec::new();
+/// for body in ["created", "paid", "sent"] {
+///     stored.push(store.append_and_wait(&Message::new("orders", body).key("order-42"))?);
+/// }
+/// store.dispatched().reach(stored[2].position.end()).wait()?;
+/// let times = stored[0].stored..=stored[2].stored;
+/// let mut found = store.find("orders", "order-42").between(times).at_most(2);
+/// assert_eq!(found.next().transpose()?.expect("the newest").body(), "sent");
+/// assert_eq!(found.count(), 1);
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Find {
     log: Arc<CommitLog>,

@@ -82,6 +82,8 @@ impl Sources {
 /// let wanted = Fetch::from(QueueOffset(0)).filter(Filter::tags(["paid"]));
 /// let batch = queue.fetch(&wanted)?;
 /// assert_eq!((batch.status, batch.records.len(), batch.next), (Status::Found, 2, QueueOffset(3)));
+/// assert_eq!((queue.min()?, queue.max()), (QueueOffset(0), QueueOffset(3)));
+/// assert_eq!(queue.record_at(QueueOffset(1))?.body(), "1");
 /// # store.close()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -168,6 +170,19 @@ impl Queue {
     /// consumer are never passed over in silence. Those that the log's damage took
     /// ([`OnDamage::Quarantine`](crate::OnDamage::Quarantine)) are one item, [`Error::QuarantinedMessages`], and the
     /// iterator goes on behind them.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+    /// # use sawlog::{Message, Options, QueueOffset, Store};
+    /// # store.append_batch(&[Message::new("orders", "paid"), Message::new("orders", "sent")])?.forget();
+    /// let queue = store.queue("orders", 0);
+    /// queue.wait(QueueOffset(1)).wait()?;
+    /// let bodies = queue.read_from(queue.min()?).map(|record| Ok(record?.body().clone()));
+    /// assert_eq!(bodies.collect::<sawlog::Result<Vec<_>>>()?, ["paid", "sent"]);
+    /// # store.close()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn read_from(&self, from: QueueOffset) -> Records {
         Records::new(self.clone(), from)
@@ -235,6 +250,19 @@ impl Queue {
     ///
     /// # Errors
     /// [`Error::Corrupt`] if an entry on the way points at another record or at none; [`Error::Io`].
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+    /// # use sawlog::{Bound, Message, Options, QueueOffset, Store};
+    /// let ack = store.append(&Message::new("orders", "paid"))?;
+    /// let queue = store.queue("orders", 0);
+    /// queue.wait(QueueOffset(0)).wait()?;
+    /// let since = queue.offset_at_time("2020-05-01".parse()?, Bound::First)?;
+    /// assert_eq!(queue.record_at(since)?.stored, ack.stored());
+    /// # store.close()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn offset_at_time(&self, at: Timestamp, bound: Bound) -> Result<QueueOffset> {
         self.log().told(time::offset_at(self, at, bound))
     }

@@ -14,6 +14,21 @@ use crate::store::reader::Queue;
 /// A message that a queue will have; see [`Queue::wait`]. Dropping it loses nothing.
 ///
 /// Nobody polls: a waiter sleeps until its own queue gets a message, or until the store fails or is closed.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # use sawlog::{Message, Options, QueueOffset, Store};
+/// # use std::time::Duration;
+/// let news = store.queue("orders", 0).wait(QueueOffset(0));
+/// assert!(!news.is_here());
+/// assert!(!news.wait_timeout(Duration::ZERO)?);
+/// store.append(&Message::new("orders", "paid"))?.forget();
+/// news.wait()?; // or `.await`
+/// assert!(news.is_here());
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "waiting is what it is for"]
 pub struct News {

@@ -14,6 +14,21 @@ const ASK_AHEAD: usize = 8;
 
 /// What one pull found, as raw stored bytes; see [`Queue::raw`]. Its other fields are those of
 /// [`Batch`](crate::Batch).
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # use sawlog::{Fetch, Message, Options, QueueOffset, Status, Store};
+/// # store.append_batch(&[Message::new("orders", "paid"), Message::new("orders", "sent")])?.forget();
+/// let queue = store.queue("orders", 0);
+/// queue.wait(QueueOffset(1)).wait()?;
+/// let batch = queue.raw(&Fetch::from(QueueOffset(0)))?;
+/// assert_eq!((batch.status, batch.count, batch.next), (Status::Found, 2, QueueOffset(2)));
+/// assert_eq!(batch.pieces.len(), 1); // they lie side by side
+/// assert_eq!(batch.pieces[0].bytes.len() as u64, batch.bytes);
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RawBatch {

@@ -14,6 +14,21 @@ const FIRST_ENTRIES: usize = 16;
 const MOST_ENTRIES: usize = 512;
 
 /// Messages of a queue in order, from a place on; see [`Queue::read_from`].
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # use sawlog::{Message, Options, QueueOffset, Store};
+/// # store.append_batch(&[Message::new("orders", "paid"), Message::new("orders", "sent")])?.forget();
+/// # store.queue("orders", 0).wait(QueueOffset(1)).wait()?;
+/// let mut records = store.queue("orders", 0).read_from(QueueOffset(0));
+/// assert_eq!(records.by_ref().count(), 2);
+/// store.append(&Message::new("orders", "returned"))?.forget();
+/// records.queue().wait(records.position()).wait()?;
+/// assert_eq!(records.next().transpose()?.expect("news").body(), "returned");
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Records {
     queue: Queue,
