@@ -50,6 +50,13 @@ impl fmt::Display for Timestamp {
 }
 
 /// A text that names no moment.
+///
+/// ```
+/// use sawlog::clock::Timestamp;
+///
+/// let refused = "yesterday".parse::<Timestamp>().unwrap_err();
+/// assert!(refused.to_string().starts_with("\"yesterday\" is no time"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} is no time: give RFC 3339, such as 2024-05-01T09:30:00Z or 2024-05-01T11:30:00.5+02:00, a date, or the \

@@ -3,6 +3,15 @@
 //! Nothing but look-up by time depends on the wall clock (promises rule 14); waiting and pacing use the monotonic one.
 //! Store times never go back within a log: where the wall clock does, they stay until it has caught up, so that a look-up
 //! by time may search by halves.
+//!
+//! ```
+//! use sawlog::clock::{Clock, SystemClock, Timestamp};
+//!
+//! let clock = SystemClock::new();
+//! let day_ago = Timestamp(clock.now().0 - 24 * 3600 * 1000); // for `Queue::offset_at_time`
+//! assert!(day_ago > "2020-05-01T09:30:00Z".parse()?);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod calendar;
 
@@ -15,10 +24,46 @@ pub use calendar::BadTime;
 pub(crate) use calendar::{date_of, days_to};
 
 /// Milliseconds since the Unix epoch, as RocketMQ stores them (spec, conventions). May be negative in foreign files.
+///
+/// ```
+/// use sawlog::clock::Timestamp;
+///
+/// let at: Timestamp = "2024-05-01T11:30:00.5+02:00".parse()?;
+/// assert_eq!(at, Timestamp(1_714_555_800_500));
+/// assert_eq!(at.to_string(), "2024-05-01T09:30:00.500Z");
+/// # Ok::<(), sawlog::clock::BadTime>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub i64);
 
 /// A source of time. [`SystemClock`] is the default.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # use sawlog::{Message, Options, Store};
+/// use std::time::Duration;
+/// use sawlog::clock::{Clock, SystemClock, Timestamp};
+///
+/// /// Records are stored as of one moment; waiting takes the time that it takes.
+/// #[derive(Debug)]
+/// struct AsOf(Timestamp, SystemClock);
+///
+/// impl Clock for AsOf {
+///     fn now(&self) -> Timestamp {
+///         self.0
+///     }
+///     fn elapsed(&self) -> Duration {
+///         self.1.elapsed()
+///     }
+/// }
+///
+/// let clock = AsOf("2024-05-01".parse()?, SystemClock::new());
+/// let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16).clock(clock))?;
+/// let stored = store.append_and_wait(&Message::new("orders", "paid"))?;
+/// assert_eq!(stored.stored.to_string(), "2024-05-01T00:00:00.000Z");
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Clock: fmt::Debug + Send + Sync {
     /// The wall clock. It may jump; the log never lets store time step back.
     fn now(&self) -> Timestamp;
@@ -28,6 +73,15 @@ pub trait Clock: fmt::Debug + Send + Sync {
 
 /// The machine's clocks. The wall clock is read as of the kernel's last tick: up to 10 ms late, 4 ms on most kernels, as
 /// the times of files are.
+///
+/// ```
+/// use sawlog::clock::{Clock, SystemClock};
+///
+/// let clock = SystemClock::new();
+/// let before = clock.elapsed();
+/// println!("{}", clock.now());
+/// assert!(clock.elapsed() >= before);
+/// ```
 #[derive(Debug)]
 pub struct SystemClock {
     started: std::time::Instant,

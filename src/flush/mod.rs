@@ -37,6 +37,23 @@
 //! What an acknowledgement means, and when a sync begins, says a [`FlushPolicy`]: [`SyncFlush`] and [`AsyncFlush`] are
 //! RocketMQ's two; one of your own is asked what it wants whenever something changed. Whatever it answers, a window of
 //! bytes bounds what is appended and not durable: from half of it on the flusher flushes unasked.
+//!
+//! ```
+//! # let folder = tempfile::tempdir()?;
+//! # use sawlog::flush::SyncFlush;
+//! # use sawlog::{Message, Options, Store};
+//! let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16).flush(SyncFlush))?;
+//! let message = Message::new("orders", "paid");
+//! let acks = (0..100).map(|_| store.append(&message)).collect::<Result<Vec<_>, _>>()?;
+//! for ack in acks {
+//!     ack.wait()?;
+//! }
+//! let marks = store.marks();
+//! assert_eq!(marks.flushed, marks.accepted);
+//! println!("{} syncs for a hundred records", marks.syncs);
+//! # store.close()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod current;
 mod group_commit;

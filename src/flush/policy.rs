@@ -45,6 +45,17 @@ pub trait FlushPolicy: fmt::Debug + Send + Sync {
 }
 
 /// What a policy decides upon.
+///
+/// ```
+/// use std::time::Duration;
+/// use sawlog::flush::{AsyncFlush, Decision, FlushPolicy, Progress};
+///
+/// let policy = AsyncFlush::default();
+/// let wanted = Progress { unflushed_bytes: 100, wanted: true, waiting_for: Duration::ZERO };
+/// assert_eq!(policy.decide(&wanted), Decision::Flush); // one append asked for `Level::Flushed`
+/// let little = Progress { wanted: false, ..wanted };
+/// assert_eq!(policy.decide(&little), Decision::SleepFor(Duration::from_millis(500)));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// Bytes appended that no sync covers yet. 0: there is nothing to flush.
@@ -56,6 +67,23 @@ pub struct Progress {
 }
 
 /// What the flusher does next.
+///
+/// ```
+/// use std::time::Duration;
+/// use sawlog::flush::{Decision, Progress};
+///
+/// /// A megabyte, or a second.
+/// fn decide(progress: &Progress) -> Decision {
+///     let patience = Duration::from_secs(1);
+///     match progress.unflushed_bytes {
+///         0 => Decision::Sleep,
+///         bytes if bytes >= 1 << 20 || progress.waiting_for >= patience => Decision::Flush,
+///         _ => Decision::SleepFor(patience - progress.waiting_for),
+///     }
+/// }
+/// let little = Progress { unflushed_bytes: 100, wanted: false, waiting_for: Duration::from_millis(400) };
+/// assert_eq!(decide(&little), Decision::SleepFor(Duration::from_millis(600)));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Write what is gathered and sync.
@@ -70,6 +98,20 @@ pub enum Decision {
 /// RocketMQ's `SYNC_FLUSH`: an append is acknowledged when a sync covers it (spec 7.3).
 ///
 /// There is no timer in it: the disk sets the pace, and while one sync runs the next batch gathers.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # use sawlog::{Level, Message, Options, Store};
+/// use sawlog::flush::SyncFlush;
+///
+/// let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16).flush(SyncFlush))?;
+/// let ack = store.append(&Message::new("orders", "paid"))?;
+/// assert_eq!(ack.level(), Level::Flushed);
+/// ack.wait()?;
+/// assert!(store.marks().flushed >= store.marks().first.plus(ack.position().len.into()));
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SyncFlush;
 
@@ -84,6 +126,22 @@ impl FlushPolicy for SyncFlush {
 }
 
 /// RocketMQ's `ASYNC_FLUSH`: an append is acknowledged when it is in the page cache; syncs follow by time (spec 7.3).
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # use sawlog::{Level, Message, Options, Store};
+/// use std::time::Duration;
+/// use sawlog::flush::AsyncFlush;
+///
+/// // A power cut may cost a tenth of a second.
+/// let often = AsyncFlush { interval: Duration::from_millis(100), least_bytes: 1, ..AsyncFlush::default() };
+/// let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16).flush(often))?;
+/// let ack = store.append(&Message::new("orders", "paid"))?;
+/// assert_eq!(ack.level(), Level::Written);
+/// ack.wait()?;
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AsyncFlush {
     /// How long the oldest byte waits before a flush of at least `least_bytes`. Default: 500 ms

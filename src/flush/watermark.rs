@@ -211,6 +211,23 @@ impl Watermark {
 }
 
 /// A place that a [`Watermark`] will reach. Dropping it loses nothing.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # use sawlog::{Message, Options, Store};
+/// # use std::time::Duration;
+/// let ack = store.append(&Message::new("orders", "paid"))?;
+/// let durable = store.flushed().reach(ack.end());
+/// assert_eq!(durable.place(), ack.end());
+/// if !durable.wait_timeout(Duration::ZERO)? {
+///     store.flush()?;
+/// }
+/// durable.wait()?; // or `.await`
+/// assert!(durable.is_reached());
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "waiting is what it is for"]
 pub struct Reached {
