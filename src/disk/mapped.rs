@@ -32,6 +32,17 @@ use super::{
 
 /// Mapped files over [`OsDisk`]: the same names, locks and positioned calls, and each file mapped whole at its first
 /// `store_mapped`, `make_ready` or `view`. Files that are used by position alone cost no mapping.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// use sawlog::disk::{Disk, MappedDisk, Reserve};
+///
+/// let file = MappedDisk::new().create(&folder.path().join("file"), 4096, Reserve::Blocks)?;
+/// file.store_mapped(0, &[b"paid"])?; // no system call
+/// assert!(file.views_are_free());
+/// assert_eq!(file.view(0, 4)?, "paid"); // no copy, either
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MappedDisk {
     os: OsDisk,

@@ -62,6 +62,19 @@ pub(crate) use mapped::ask_for;
 pub use os::OsDisk;
 
 /// What kind of space a new file gets.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// use sawlog::disk::{Access, Disk, OsDisk, Reserve};
+///
+/// let disk = OsDisk::new();
+/// let path = folder.path().join("file");
+/// let file = disk.create(&path, 1 << 16, Reserve::Sparse)?;
+/// assert_eq!(file.next_data(0)?, None); // nothing stands in it, and on most file systems it takes no room
+/// file.reserve()?; // as `Reserve::Blocks` would have
+/// assert_eq!(disk.open(&path, Access::Read)?.len(), 1 << 16);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reserve {
     /// Every block is allocated now: a full disk says so here, and never later as a signal (promises rule 7).
@@ -71,6 +84,18 @@ pub enum Reserve {
 }
 
 /// What an opened file may be used for.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// use sawlog::disk::{Access, Disk, OsDisk, Reserve};
+///
+/// let path = folder.path().join("file");
+/// OsDisk::new().create(&path, 8, Reserve::Blocks)?;
+/// let file = OsDisk::new().open(&path, Access::Read)?;
+/// let refused = file.write_at(0, b"x").unwrap_err();
+/// assert_eq!(refused.kind(), std::io::ErrorKind::PermissionDenied);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// Reading alone; writes and reservations answer `PermissionDenied`.
@@ -80,6 +105,19 @@ pub enum Access {
 }
 
 /// One name in a folder.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// use sawlog::disk::{Disk, OsDisk, Reserve};
+///
+/// let disk = OsDisk::new();
+/// disk.create(&folder.path().join("a"), 8, Reserve::Blocks)?;
+/// disk.create_dirs(&folder.path().join("b"))?;
+/// let entries = disk.list(folder.path())?;
+/// let shown: Vec<_> = entries.iter().map(|entry| (&entry.name[..], entry.len, entry.is_dir)).collect();
+/// assert_eq!(shown, [("a", 8, false), ("b", 0, true)]);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The last part of the path. Names that are not UTF-8 are shown with replacement characters.
@@ -93,6 +131,16 @@ pub struct Entry {
 }
 
 /// Room on a file system, in bytes.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// use sawlog::disk::{Disk, OsDisk};
+///
+/// let space = OsDisk::new().space(folder.path())?;
+/// assert!(space.free <= space.total);
+/// println!("{} % in use", 100 * (space.total - space.free) / space.total.max(1));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Space {
     /// What is in use, and what this process may still use. What is kept back for others is no part of it (spec 10.2).
@@ -102,13 +150,50 @@ pub struct Space {
 }
 
 /// An identity of the running system: it changes when the machine restarts. All zeros: unknown.
+///
+/// ```
+/// use sawlog::disk::{BootId, Disk, OsDisk};
+///
+/// let boot = OsDisk::new().boot_id();
+/// assert_eq!(boot, OsDisk::new().boot_id()); // until the machine is started again
+/// println!("known: {}", boot != BootId::default());
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BootId(pub [u8; 16]);
 
 /// A held lock; dropping it gives the folder back.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// use sawlog::disk::{Disk, OsDisk};
+///
+/// let disk = OsDisk::new();
+/// let path = folder.path().join("lock");
+/// let lock = disk.lock(&path)?;
+/// assert_eq!(disk.lock(&path).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+/// drop(lock);
+/// assert!(disk.lock(&path).is_ok());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub trait Lock: fmt::Debug + Send + Sync {}
 
 /// Whether anybody holds a lock, as far as the system tells.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # use sawlog::{Options, Store};
+/// use sawlog::disk::{Disk, Holder, OsDisk};
+///
+/// let lock = folder.path().join("lock");
+/// match OsDisk::new().holder(&lock)? {
+///     Holder::Held { pid: Some(pid) } => assert_eq!(pid, std::process::id()),
+///     other => panic!("the store is open: {other:?}"),
+/// }
+/// store.close()?;
+/// assert_eq!(OsDisk::new().holder(&lock)?, Holder::Nobody);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Holder {
@@ -124,6 +209,29 @@ pub enum Holder {
 }
 
 /// A file system as the store sees it.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// use std::path::Path;
+/// use sawlog::disk::{Access, Disk, OsDisk, Reserve};
+///
+/// /// Puts a small file in the place of another: after a power cut one of the two is there, whole.
+/// fn replace(disk: &dyn Disk, dir: &Path, bytes: &[u8]) -> std::io::Result<()> {
+///     let new = dir.join("file.new");
+///     let file = disk.create(&new, bytes.len() as u64, Reserve::Blocks)?;
+///     file.write_at(0, bytes)?;
+///     file.sync()?;
+///     disk.replace(&new, &dir.join("file"))?;
+///     disk.sync_dir(dir)
+/// }
+///
+/// let disk = OsDisk::new();
+/// replace(&disk, folder.path(), b"old")?;
+/// replace(&disk, folder.path(), b"new")?;
+/// let file = disk.open(&folder.path().join("file"), Access::Read)?;
+/// assert_eq!(file.view(0, 3)?, "new");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub trait Disk: fmt::Debug + Send + Sync {
     /// Makes a file of `len` zero bytes. An existing name is an error (`AlreadyExists`), a full disk is
     /// `StorageFull`, a length beyond the process's limit `FileTooLarge`; no file is left behind then.
@@ -181,6 +289,18 @@ pub trait Disk: fmt::Debug + Send + Sync {
 }
 
 /// What a folder stands on.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// use sawlog::disk::{Disk, OsDisk};
+///
+/// let found = OsDisk::new().describe(folder.path())?;
+/// assert!(!found.file_system.is_empty());
+/// if found.in_memory {
+///     println!("{}: what is measured here says nothing of a disk", found.file_system);
+/// }
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Description {
     /// The file system's name, such as `ext4`.
@@ -192,6 +312,18 @@ pub struct Description {
 }
 
 /// An open file. Its length never changes.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// use sawlog::disk::{Disk, DiskFile, OsDisk, Reserve};
+///
+/// let file = OsDisk::new().create(&folder.path().join("file"), 4096, Reserve::Blocks)?;
+/// file.store_mapped(0, &[b"pa", b"id"])?; // in one place, from several
+/// file.sync_range(0, 4)?;
+/// assert_eq!(file.view(0, 4)?, "paid");
+/// assert!(file.write_at(4095, b"no").is_err()); // its length never changes
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub trait DiskFile: fmt::Debug + Send + Sync {
     /// The length in bytes.
     fn len(&self) -> u64;

@@ -21,6 +21,18 @@ const STEP_BYTES: usize = 64 * 1024;
 
 /// Positioned reads and writes, no mapping. For thin-provisioned or failing devices, and for file systems on which
 /// an allocated block promises nothing (copy-on-write, network).
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # use sawlog::{Message, Options, Store};
+/// use sawlog::disk::OsDisk;
+///
+/// let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16).disk(OsDisk::new()))?;
+/// let stored = store.append_and_wait(&Message::new("orders", "paid"))?;
+/// assert_eq!(store.record_at(stored.position.offset)?.body(), "paid"); // a copy
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OsDisk;
 

@@ -7,6 +7,20 @@ use std::path::Path;
 use rustix::io::Errno;
 
 /// A kind of call, for counting and for aiming faults.
+///
+/// ```
+/// use std::path::Path;
+/// use sawlog::disk::sim::{OpKind, SimDisk};
+/// use sawlog::disk::{Disk, Reserve};
+///
+/// let disk = SimDisk::new();
+/// let file = disk.create(Path::new("/a"), 8, Reserve::Blocks)?;
+/// file.write_at(0, b"paid")?;
+/// file.sync()?;
+/// assert_eq!((disk.operations_of(OpKind::Sync), disk.operations()), (1, 3));
+/// assert!(OpKind::Sync.changes_the_disk() && !OpKind::Read.changes_the_disk());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum OpKind {
@@ -79,6 +93,19 @@ impl OpKind {
 }
 
 /// What a faulty call answers. Except for what is said here, it changes nothing.
+///
+/// ```
+/// use std::path::Path;
+/// use sawlog::disk::sim::{Fault, FaultKind, SimDisk};
+/// use sawlog::disk::{Disk, Reserve};
+///
+/// let disk = SimDisk::new();
+/// let file = disk.create(Path::new("/a"), 8, Reserve::Blocks)?;
+/// disk.fail_at(1, Fault::once(FaultKind::ShortWrite(2)));
+/// assert!(file.write_at(0, b"paid").is_err());
+/// assert_eq!(disk.read_file("/a")?, b"pa\0\0\0\0\0\0");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FaultKind {
@@ -168,6 +195,20 @@ impl Fault {
 }
 
 /// Which calls a fault may meet. The default: all.
+///
+/// ```
+/// use std::path::Path;
+/// use sawlog::disk::sim::{Aim, Fault, FaultKind, OpKind, SimDisk};
+/// use sawlog::disk::{Disk, Reserve};
+///
+/// let disk = SimDisk::new();
+/// let file = disk.create(Path::new("/a"), 8192, Reserve::Blocks)?;
+/// let bad_page = Aim::anything().kind(OpKind::Read).path("/a").bytes(4096..8192);
+/// disk.fail_at_aimed(bad_page, 1, Fault::persistent(FaultKind::Eio));
+/// assert!(file.read_at(0, &mut [0; 4096]).is_ok());
+/// assert!(file.read_at(4000, &mut [0; 200]).is_err());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Aim {
     kind: Option<OpKind>,

@@ -69,6 +69,25 @@ use state::{Change, State};
 /// Where real disks differ from each other it takes the harsher side, with three exceptions, in which all that we
 /// know agree: a change of names is atomic, a folder made by `create_dirs` lasts, and after a failed `sync_dir` a
 /// repeated one can be trusted (a file's failed `sync` cannot).
+///
+/// ```
+/// use sawlog::disk::sim::{Fault, FaultKind, SimDisk, Survivors};
+/// use sawlog::{Level, Message, Options, Store};
+///
+/// let disk = SimDisk::new();
+/// let options = || Options::new().disk(disk.clone()).segment_bytes(1 << 16);
+/// let store = Store::open("/store", options())?;
+/// store.append_with(&Message::new("orders", "paid"), Level::Flushed)?.wait()?;
+///
+/// disk.fail_at(1, Fault::persistent(FaultKind::Eio)); // the disk dies,
+/// let sent = store.append_with(&Message::new("orders", "sent"), Level::Flushed).and_then(|ack| ack.wait());
+/// assert!(sent.is_err());
+/// let after = disk.power_cut(7, Survivors::Nothing); // and then the power goes
+/// let store = Store::open("/store", Options::new().disk(after))?;
+/// assert_eq!(store.scan(store.marks().first).count(), 1);
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct SimDisk {
     shared: Arc<Mutex<Inner>>,
@@ -215,6 +234,19 @@ impl SimDisk {
 
     /// Limits the room for file content to so many bytes; allocation is in pages of 4 KiB. A removed file takes
     /// its room as long as a handle of it is open; folders and names take none. It may be changed at any time. Disks made by a power cut or a kill have the same limit. Less than is in use means: nothing free.
+    ///
+    /// ```
+    /// use sawlog::disk::sim::SimDisk;
+    /// use sawlog::{Options, Store};
+    ///
+    /// let disk = SimDisk::new();
+    /// disk.capacity_bytes(64 << 10);
+    /// let options = || Options::new().disk(disk.clone()).segment_bytes(1 << 16);
+    /// assert!(Store::open("/store", options()).is_err_and(|error| error.is_full()));
+    /// disk.capacity_bytes(64 << 20);
+    /// Store::open("/store", options())?.close()?;
+    /// # Ok::<(), sawlog::Error>(())
+    /// ```
     pub fn capacity_bytes(&self, bytes: u64) {
         self.inner().state.capacity_bytes = Some(bytes);
     }

@@ -10,6 +10,22 @@ use super::state::{Change, State};
 use super::survivors::{Survivors, part_of, power_cut};
 
 /// One operation that a recording disk carried out.
+///
+/// ```
+/// use std::path::Path;
+/// use sawlog::disk::sim::{OpKind, SimDisk};
+/// use sawlog::disk::{Disk, Reserve};
+///
+/// let disk = SimDisk::recording();
+/// let file = disk.create(Path::new("/a"), 8, Reserve::Blocks)?;
+/// file.write_at(4, b"paid")?;
+/// let mut replay = disk.replay();
+/// replay.advance_to(1);
+/// let write = replay.next_op().expect("the second operation");
+/// assert_eq!((write.index, write.kind, write.offset, write.len), (1, OpKind::Write, 4, 4));
+/// assert_eq!(write.path, Path::new("/a"));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpInfo {
     /// Its place in the record, from 0.

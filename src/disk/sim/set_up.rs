@@ -117,6 +117,18 @@ impl SimDisk {
     ///
     /// # Errors
     /// `NotFound` if there is no such file, `InvalidInput` if it ends before that bit.
+    ///
+    /// ```
+    /// use sawlog::disk::sim::SimDisk;
+    ///
+    /// let disk = SimDisk::new();
+    /// disk.write_file("/a", "paid")?;
+    /// let before = disk.fingerprint();
+    /// disk.flip("/a", 8)?; // the lowest bit of the second byte
+    /// assert_eq!(disk.read_file("/a")?, b"p`id");
+    /// assert_ne!(disk.fingerprint(), before);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn flip(&self, path: impl AsRef<Path>, bit: u64) -> io::Result<()> {
         let mask = 1_u8.rotate_left(u32::try_from(bit % 8).unwrap_or(0));
         self.rot(path.as_ref(), bit / 8, 1, |bytes| bytes.iter_mut().for_each(|byte| *byte ^= mask))

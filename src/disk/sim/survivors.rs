@@ -11,6 +11,22 @@ use crate::disk::BootId;
 /// The seed of the cut decides wherever a model leaves a choice. Except under the first two models, lengths are
 /// decided apart from the data (a file that was never synced may be short or empty, and what lies beyond its end is
 /// gone), and each change of names apart from everything else; but changes of one name keep their order.
+///
+/// ```
+/// use sawlog::disk::sim::{SimDisk, Survivors};
+/// use sawlog::{Level, Message, Options, Store};
+///
+/// let disk = SimDisk::new();
+/// let store = Store::open("/store", Options::new().disk(disk.clone()).segment_bytes(1 << 16))?;
+/// store.append_with(&Message::new("orders", "paid"), Level::Flushed)?.wait()?;
+/// store.append(&Message::new("orders", "sent"))?.wait()?; // no sync covers this one
+/// for (model, seed) in Survivors::ALL.into_iter().zip(0..) {
+///     let after = Store::open("/store", Options::new().disk(disk.power_cut(seed, model)))?;
+///     assert!((1..=2).contains(&after.scan(after.marks().first).count()), "{model:?}, {seed}");
+/// }
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Survivors {
     /// Nothing: the disk as its syncs left it. A file whose name alone was synced is empty.
