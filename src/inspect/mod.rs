@@ -152,6 +152,18 @@ impl Look {
 ///
 /// # Errors
 /// As [`Look::survey`].
+///
+/// ```
+/// # use sawlog::{Message, Options, Store, inspect};
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # store.append(&Message::new("orders", "paid").key("order-42"))?.wait()?;
+/// # store.close()?;
+/// let survey = inspect::survey(folder.path())?;
+/// assert_eq!((survey.segments.len(), survey.queues.len()), (1, 1));
+/// println!("{survey}");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn survey(root: impl AsRef<Path>) -> Result<Survey> {
     Look::at(root).survey()
 }

@@ -12,6 +12,22 @@ use crate::recovery::{self, Before, DerivedFiles, MovedBack, OnDamage, Plan, Sco
 use crate::segment::{self, SegmentList};
 
 /// What [`Store::open`](crate::Store::open) would answer, and do, with the options that the store was written with.
+///
+/// ```
+/// # use sawlog::{Message, Options, Store, inspect};
+/// use sawlog::inspect::Opening;
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # store.append(&Message::new("orders", "paid").key("order-42"))?.wait()?;
+/// # store.close()?;
+/// match inspect::survey(folder.path())?.opening {
+///     Opening::Opens(recovery) => assert!(recovery.clean_shutdown),
+///     Opening::Held => panic!("somebody has it open"),
+///     other => panic!("{other}"), // says what is wrong, and what would be cut
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Opening {
@@ -29,6 +45,21 @@ pub enum Opening {
 }
 
 /// What a recovery would find and do. Nothing of it was done.
+///
+/// ```
+/// # use sawlog::{Message, Options, Store, inspect};
+/// use sawlog::inspect::Opening;
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # store.append(&Message::new("orders", "paid").key("order-42"))?.wait()?;
+/// # store.close()?;
+/// let Opening::Opens(would) = inspect::survey(folder.path())?.opening else { panic!("refused") };
+/// let store = Store::open(folder.path(), Options::new())?;
+/// assert_eq!((would.log_end, would.cuts.len()), (store.recovery().log_end, 0)); // as it said
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Recovery {
@@ -57,6 +88,27 @@ pub struct Recovery {
 }
 
 /// Bytes that would be cut off the log.
+///
+/// ```
+/// # use sawlog::{LogOffset, Message, Options, Store, inspect};
+/// use sawlog::inspect::Opening;
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # store.append_batch(&[Message::new("orders", "paid"), Message::new("orders", "sent")])?.wait()?;
+/// # store.close()?;
+/// # let log = folder.path().join("commitlog/00000000000000000000");
+/// # let mut bytes = std::fs::read(&log)?;
+/// # bytes[88] ^= 1;
+/// # std::fs::write(&log, bytes)?;
+/// // A byte of the first record has rotted: opening refuses the store, unless it may cut.
+/// let opening = inspect::survey(folder.path())?.opening;
+/// let Opening::Refused { first_broken: Some(would), .. } = opening else { panic!("{opening}") };
+/// let cut = &would.cuts[0];
+/// assert!(cut.damage && cut.from == LogOffset(0) && cut.to > cut.from);
+/// println!("{}", cut.why);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PlannedCut {

@@ -20,6 +20,15 @@ use crate::recovery::Abort;
 const FIRST_RECORD_BYTES: u64 = 1 << 20;
 
 /// What is in a store; see [`survey`](super::survey()). Its [`Display`](std::fmt::Display) is for people.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?; use sawlog::{Message, Options, Store, inspect, disk::Holder};
+/// # Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?.append_and_wait(&Message::new("orders", "1"))?;
+/// let survey = inspect::survey(folder.path())?;
+/// assert_eq!((survey.holder, survey.segment_bytes), (Holder::Nobody, Some(1 << 16)));
+/// assert!(survey.missing.is_empty() && survey.quarantined.is_empty() && survey.odd.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Survey {
@@ -66,6 +75,16 @@ pub struct Survey {
 }
 
 /// One file of the log.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?; use sawlog::{LogOffset, Message, Options, Store, inspect};
+/// # Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?.append_and_wait(&Message::new("orders", "1"))?;
+/// let survey = inspect::survey(folder.path())?;
+/// let [segment] = &survey.segments[..] else { panic!("one segment") };
+/// assert_eq!((segment.base, segment.len), (LogOffset(0), 1 << 16));
+/// println!("{}: {}", segment.path.display(), segment.holds);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SegmentFound {
@@ -80,6 +99,19 @@ pub struct SegmentFound {
 }
 
 /// What a segment begins with.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?; use sawlog::{Message, Options, Store, inspect, inspect::Holds};
+/// # Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?.append_and_wait(&Message::new("orders", "1"))?;
+/// for segment in inspect::survey(folder.path())?.segments {
+///     match segment.holds {
+///         Holds::Unreadable(damage) => panic!("{}: {damage}", segment.path.display()),
+///         Holds::Records { first_stored } => assert!(first_stored.is_some()),
+///         other => println!("{other}"),
+///     }
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Holds {
@@ -99,6 +131,16 @@ pub enum Holds {
 }
 
 /// One queue, by its files.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?; use sawlog::{Message, Options, QueueOffset, Store, inspect};
+/// # Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?.append_and_wait(&Message::new("orders", "1"))?;
+/// let survey = inspect::survey(folder.path())?;
+/// let [queue] = &survey.queues[..] else { panic!("one queue") };
+/// assert_eq!((queue.topic.as_str(), queue.id), ("orders", 0));
+/// assert_eq!((queue.min, queue.max), (QueueOffset(0), QueueOffset(1)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QueueFound {
@@ -118,6 +160,15 @@ pub struct QueueFound {
 }
 
 /// The key index.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?; use sawlog::{Message, Options, Store, inspect};
+/// # Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?
+/// #     .append_and_wait(&Message::new("orders", "paid").key("order-42"))?;
+/// let index = inspect::survey(folder.path())?.index.expect("a key was stored");
+/// assert_eq!((index.geometry, index.files.len()), (Some((5_000_000, 20_000_000)), 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct IndexFound {
@@ -128,6 +179,16 @@ pub struct IndexFound {
 }
 
 /// One file of the key index, by its header.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?; use sawlog::{LogOffset, Message, Options, Store, inspect};
+/// # Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?
+/// #     .append_and_wait(&Message::new("orders", "paid").key("order-42"))?;
+/// let index = inspect::survey(folder.path())?.index.expect("a key was stored");
+/// let file = &index.files[0];
+/// assert_eq!((file.keys, file.records), (Some(1), Some((LogOffset(0), LogOffset(0)))));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct IndexFileFound {
@@ -144,6 +205,14 @@ pub struct IndexFileFound {
 }
 
 /// How the last sawlog writer stands, or ended.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?; use sawlog::{Message, Options, Store, inspect, inspect::WriterState};
+/// # Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?.append_and_wait(&Message::new("orders", "1"))?;
+/// let mark = inspect::survey(folder.path())?.mark.expect("sawlog wrote it");
+/// assert_eq!(mark.state, WriterState::Closed);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriterState {
     /// It is writing, or was killed.
@@ -155,6 +224,14 @@ pub enum WriterState {
 }
 
 /// `sawlog/mark`.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?; use sawlog::{LogOffset, Message, Options, Store, inspect};
+/// # Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?.append_and_wait(&Message::new("orders", "1"))?;
+/// let mark = inspect::survey(folder.path())?.mark.expect("sawlog wrote it");
+/// assert_eq!((mark.ours_from, mark.durable), (LogOffset(0), mark.end)); // it was closed in order
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MarkFound {
@@ -179,6 +256,16 @@ pub struct MarkFound {
 }
 
 /// `sawlog/queues`.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?; use sawlog::{Message, Options, Store, inspect};
+/// # Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?.append_and_wait(&Message::new("orders", "1"))?;
+/// let survey = inspect::survey(folder.path())?;
+/// let snapshot = survey.snapshot.expect("it was closed in order");
+/// assert!(snapshot.has_files && snapshot.queues == 1 && snapshot.dropped.is_empty());
+/// assert_eq!(Some(snapshot.derived_to), survey.mark.map(|mark| mark.end));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SnapshotFound {
@@ -193,6 +280,16 @@ pub struct SnapshotFound {
 }
 
 /// The `abort` file.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?; use sawlog::{Options, Store, inspect};
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// let abort = inspect::survey(folder.path())?.abort.expect("the store is open");
+/// assert_eq!((abort.ours, abort.pid), (true, Some(std::process::id())));
+/// store.close()?;
+/// assert!(inspect::survey(folder.path())?.abort.is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AbortFound {
@@ -203,6 +300,16 @@ pub struct AbortFound {
 }
 
 /// RocketMQ's `checkpoint`: up to which store time each part is durable.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?; use sawlog::{Message, Options, Store, inspect};
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// let stored = store.append_and_wait(&Message::new("orders", "paid"))?.stored;
+/// store.close()?;
+/// let checkpoint = inspect::survey(folder.path())?.checkpoint.expect("for a broker");
+/// assert_eq!(checkpoint.log, stored);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CheckpointFound {

@@ -12,6 +12,21 @@ use crate::offset::LogOffset;
 use crate::segment::SegmentList;
 
 /// Records in log order; see [`Reader::scan`](super::Reader::scan).
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # use sawlog::{Message, Options, Store, inspect};
+/// let reader = inspect::Reader::open(folder.path())?;
+/// let mut scan = reader.scan(reader.first()?);
+/// assert!(scan.next().is_none()); // nothing yet
+/// let ack = store.append(&Message::new("orders", "paid"))?;
+/// ack.wait()?;
+/// assert_eq!(scan.next().transpose()?.expect("goes on").body(), "paid");
+/// assert_eq!(scan.position(), ack.end());
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Follow {
     shared: Arc<Shared>,

@@ -25,6 +25,21 @@ const TOGETHER: u32 = 16_384;
 ///
 /// Where sawlog has not written an index file's slots yet, because the store is running or was killed, its entries are
 /// read one after the other; and the log, where its records are not in the index yet.
+///
+/// ```
+/// # use sawlog::{Message, Options, Store, inspect};
+/// # use sawlog::clock::Timestamp;
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # store.append(&Message::new("orders", "paid").key("order-42"))?.wait()?;
+/// # store.close()?;
+/// let reader = inspect::Reader::open(folder.path())?;
+/// let found = reader.find("orders", "order-42").at_most(10).between("2020-05-01".parse()?..=Timestamp(i64::MAX));
+/// for record in found {
+///     assert_eq!(record?.body(), "paid");
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct KeySearch {
     shared: Arc<Shared>,

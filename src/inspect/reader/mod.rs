@@ -28,6 +28,24 @@ use view::Shared;
 /// What is not yet whole is not shown, and all readers go on when more has come: ask again. Nothing tells this process
 /// that something came; whoever follows asks from time to time. What is shown may not be durable yet: after a power
 /// cut it may be gone, unless its place is below the mark that a [`Survey`](super::Survey) shows.
+///
+/// ```
+/// # use sawlog::{Message, Options, QueueOffset, Store};
+/// # let folder = tempfile::tempdir()?;
+/// use sawlog::inspect::Reader;
+///
+/// let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// store.append(&Message::new("orders", "paid").key("order-42"))?.wait()?;
+///
+/// let reader = Reader::open(folder.path())?; // perhaps in another process
+/// assert_eq!(reader.scan(reader.first()?).count(), 1);
+/// assert_eq!(reader.queue("orders", 0).record_at(QueueOffset(0))?.body(), "paid");
+/// assert_eq!(reader.find("orders", "order-42").count(), 1);
+/// let (latest, _) = reader.latest("orders", Some(0), 10)?;
+/// assert_eq!(reader.raw(latest[0].position)?.len(), latest[0].position.len as usize);
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Reader {
     shared: Arc<Shared>,

@@ -18,6 +18,19 @@ use crate::offset::{LogOffset, QueueOffset};
 const TOGETHER: usize = 256;
 
 /// One queue of one topic, there or not; see [`Reader::queue`](super::Reader::queue).
+///
+/// ```
+/// # use sawlog::{Bound, Message, Options, QueueOffset, Store, inspect};
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # store.append(&Message::new("orders", "paid").key("order-42"))?.wait()?;
+/// # store.close()?;
+/// let queue = inspect::Reader::open(folder.path())?.queue("orders", 0);
+/// assert_eq!((queue.min()?, queue.max()?), (QueueOffset(0), QueueOffset(1)));
+/// let record = queue.record_at(QueueOffset(0))?;
+/// assert_eq!(queue.offset_at_time(record.stored, Bound::First)?, QueueOffset(0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct QueueReader {
     shared: Arc<Shared>,
@@ -275,6 +288,20 @@ impl Iterator for Tail {
 }
 
 /// Messages of one queue in order; see [`QueueReader::read_from`].
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # use sawlog::{Message, Options, QueueOffset, Store, inspect};
+/// let reader = inspect::Reader::open(folder.path())?;
+/// let mut records = reader.queue("orders", 0).read_from(QueueOffset(0));
+/// assert!(records.next().is_none()); // no such queue yet
+/// store.append(&Message::new("orders", "paid"))?.wait()?;
+/// assert_eq!(records.next().transpose()?.expect("goes on").body(), "paid");
+/// assert_eq!(records.position(), QueueOffset(1));
+/// # store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct QueueFollow {
     queue: QueueReader,

@@ -35,6 +35,20 @@ use copy::Copier;
 const MOST_ATTEMPTS: u32 = 5;
 
 /// How a snapshot is made.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # use sawlog::{Options, Store, inspect};
+/// # use std::ops::ControlFlow;
+/// # let (root, out) = (folder.path().join("store"), folder.path().join("copy"));
+/// # Store::open(&root, Options::new().segment_bytes(1 << 16))?.close()?;
+/// use sawlog::inspect::{SnapshotOptions, VerifyOptions};
+///
+/// let options = SnapshotOptions::new().copy_all().verify(VerifyOptions::new().threads(1));
+/// let made = inspect::snapshot(&root, &out, &options, |_| ControlFlow::Continue(()))?;
+/// assert_eq!((made.kept, made.linked_segments), (true, 0)); // it shares nothing
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct SnapshotOptions {
     copy_all: bool,
@@ -69,6 +83,25 @@ impl SnapshotOptions {
 }
 
 /// What whoever waits for a snapshot is told; by answering so it is broken off, and nothing is left of it.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # use sawlog::{Options, Store, inspect};
+/// # use std::ops::ControlFlow;
+/// # let (root, out) = (folder.path().join("store"), folder.path().join("copy"));
+/// # Store::open(&root, Options::new().segment_bytes(1 << 16))?.close()?;
+/// use sawlog::inspect::{SnapshotOptions, SnapshotTold};
+///
+/// let mut copied = 0;
+/// let made = inspect::snapshot(&root, &out, &SnapshotOptions::new(), |told| {
+///     if let SnapshotTold::Copied(bytes) = told {
+///         copied = bytes;
+///     }
+///     ControlFlow::Continue(()) // or `Break`, and nothing is left of it
+/// })?;
+/// assert!(made.kept && copied <= made.copied_bytes);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum SnapshotTold<'t> {
@@ -79,6 +112,22 @@ pub enum SnapshotTold<'t> {
 }
 
 /// What a snapshot is made of.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # use sawlog::{Message, Options, Store, inspect};
+/// # use sawlog::inspect::SnapshotOptions;
+/// # use std::ops::ControlFlow;
+/// # let (root, out) = (folder.path().join("store"), folder.path().join("copy"));
+/// let store = Store::open(&root, Options::new().segment_bytes(1 << 16))?;
+/// store.append(&Message::new("orders", "paid"))?.wait()?;
+/// store.flush()?;
+/// # store.close()?;
+/// let made = inspect::snapshot(&root, &out, &SnapshotOptions::new(), |_| ControlFlow::Continue(()))?;
+/// assert!(made.kept && !made.live && made.to > made.first);
+/// assert_eq!(made.verified.map(|verified| verified.damages()), Some(0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SnapshotMade {

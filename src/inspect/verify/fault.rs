@@ -6,6 +6,33 @@ use std::path::PathBuf;
 use crate::offset::{LogOffset, QueueOffset};
 
 /// One thing that is not as it should be, or several of one kind that lie side by side.
+///
+/// ```
+/// # use sawlog::{LogOffset, Message, Options, Store, inspect};
+/// # use std::ops::ControlFlow;
+/// use sawlog::inspect::{FaultKind, Told, VerifyOptions};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # store.append_batch(&[Message::new("orders", "paid"), Message::new("orders", "sent")])?.wait()?;
+/// # store.close()?;
+/// # let log = folder.path().join("commitlog/00000000000000000000");
+/// # let mut bytes = std::fs::read(&log)?;
+/// # bytes[88] ^= 1;
+/// # std::fs::write(&log, bytes)?;
+/// // One byte of the first record has rotted.
+/// let mut faults = Vec::new();
+/// inspect::verify(folder.path(), &VerifyOptions::new(), |told| {
+///     if let Told::Fault(fault) = told {
+///         faults.push(fault.clone());
+///     }
+///     ControlFlow::Continue(())
+/// })?;
+/// let rot = faults.iter().find(|fault| fault.kind == FaultKind::Rot).expect("it is found");
+/// assert_eq!((rot.log, &rot.path), (Some(LogOffset(0)), &log));
+/// println!("{rot}");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Fault {
@@ -31,6 +58,31 @@ pub struct Fault {
 }
 
 /// A message by its place in its queue.
+///
+/// ```
+/// # use sawlog::{Message, Options, Store, inspect};
+/// # use std::ops::ControlFlow;
+/// use sawlog::inspect::{Told, VerifyOptions};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # store.append_batch(&[Message::new("orders", "paid"), Message::new("orders", "sent")])?.wait()?;
+/// # store.close()?;
+/// # let log = folder.path().join("commitlog/00000000000000000000");
+/// # let mut bytes = std::fs::read(&log)?;
+/// # bytes[88] ^= 1;
+/// # std::fs::write(&log, bytes)?;
+/// // One byte of the first record has rotted: which message was that?
+/// let mut lost = Vec::new();
+/// inspect::verify(folder.path(), &VerifyOptions::new(), |told| {
+///     if let Told::Fault(fault) = told {
+///         lost.extend(fault.message.iter().map(|message| message.to_string()));
+///     }
+///     ControlFlow::Continue(())
+/// })?;
+/// assert!(lost.contains(&"orders/0 offset 0".to_owned()), "{lost:?}");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub struct MessageName {
@@ -43,6 +95,16 @@ pub struct MessageName {
 }
 
 /// The kinds of fault.
+///
+/// ```
+/// use sawlog::inspect::FaultKind;
+///
+/// for kind in FaultKind::ALL.into_iter().filter(|kind| kind.is_damage()) {
+///     println!("{kind}: {}", kind.meaning());
+/// }
+/// assert_eq!(FaultKind::TornTail.to_string(), "torn tail");
+/// assert!(!FaultKind::TornTail.is_damage());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum FaultKind {

@@ -7,6 +7,32 @@ use crate::inspect::verify::fault::{Fault, FaultKind};
 use crate::offset::LogOffset;
 
 /// What is told on the way.
+///
+/// ```
+/// # use sawlog::{Message, Options, Store, inspect};
+/// # use std::ops::ControlFlow;
+/// use sawlog::inspect::{Told, VerifyOptions};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # store.append_batch(&[Message::new("orders", "paid"), Message::new("orders", "sent")])?.wait()?;
+/// # store.close()?;
+/// # let log = folder.path().join("commitlog/00000000000000000000");
+/// # let mut bytes = std::fs::read(&log)?;
+/// # bytes[88] ^= 1;
+/// # std::fs::write(&log, bytes)?;
+/// // One byte has rotted; the first damage is enough.
+/// let mut first = None;
+/// let verified = inspect::verify(folder.path(), &VerifyOptions::new(), |told| match told {
+///     Told::Fault(fault) if fault.kind.is_damage() => {
+///         first = Some(fault.to_string());
+///         ControlFlow::Break(())
+///     }
+///     _ => ControlFlow::Continue(()),
+/// })?;
+/// assert!(first.is_some() && verified.damages() > 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Told<'a> {
@@ -17,6 +43,30 @@ pub enum Told<'a> {
 }
 
 /// What is being read.
+///
+/// ```
+/// # use sawlog::{Message, Options, Store, inspect};
+/// # use std::ops::ControlFlow;
+/// use sawlog::inspect::{Stage, Told, VerifyOptions};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # store.append(&Message::new("orders", "paid").key("order-42"))?.wait()?;
+/// # store.close()?;
+/// let verified = inspect::verify(folder.path(), &VerifyOptions::new(), |told| {
+///     if let Told::Progress(progress) = told {
+///         let what = match progress.stage {
+///             Stage::Log => "log",
+///             Stage::Queues => "queues",
+///             _ => "key index",
+///         };
+///         println!("{what}: {} of {} bytes", progress.bytes, progress.of_bytes);
+///     }
+///     ControlFlow::Continue(())
+/// })?;
+/// assert!(verified.complete);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Stage {
@@ -29,6 +79,29 @@ pub enum Stage {
 }
 
 /// How far a verification is.
+///
+/// ```
+/// # use sawlog::{Message, Options, Store, inspect};
+/// # use std::ops::ControlFlow;
+/// use sawlog::inspect::{Progress, Told, VerifyOptions};
+///
+/// fn show(progress: Progress) {
+///     let part = 100 * progress.bytes / progress.of_bytes.max(1);
+///     println!("{part} %, {} records, {} faults", progress.records, progress.faults);
+/// }
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # store.append(&Message::new("orders", "paid").key("order-42"))?.wait()?;
+/// # store.close()?;
+/// let verified = inspect::verify(folder.path(), &VerifyOptions::new(), |told| {
+///     if let Told::Progress(progress) = told {
+///         show(progress);
+///     }
+///     ControlFlow::Continue(())
+/// })?;
+/// assert!(verified.complete);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
@@ -45,6 +118,27 @@ pub struct Progress {
 }
 
 /// What was verified, and how many faults were found.
+///
+/// ```
+/// # use sawlog::{Message, Options, Store, inspect};
+/// # use std::ops::ControlFlow;
+/// use sawlog::inspect::{FaultKind, VerifyOptions};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+/// # store.append_batch(&[Message::new("orders", "paid"), Message::new("orders", "sent")])?.wait()?;
+/// # store.close()?;
+/// # let log = folder.path().join("commitlog/00000000000000000000");
+/// # let mut bytes = std::fs::read(&log)?;
+/// # bytes[88] ^= 1;
+/// # std::fs::write(&log, bytes)?;
+/// // One byte has rotted.
+/// let verified = inspect::verify(folder.path(), &VerifyOptions::new(), |_| ControlFlow::Continue(()))?;
+/// assert!(verified.complete && verified.damages() > 0);
+/// assert_eq!((verified.counts[&FaultKind::Rot], verified.records), (1, 1)); // the other record is whole
+/// println!("{verified}");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verification {
