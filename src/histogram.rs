@@ -22,6 +22,7 @@ const BUCKETS: usize = 40;
 /// store.flush()?;
 /// let records = store.stats().batch_records;
 /// assert_eq!((records.count(), records.sum(), records.max()), (1, 2, 2));
+/// assert_eq!((records.mean(), records.per_mille(990)), (2, 2));
 /// assert_eq!(records.buckets().collect::<Vec<_>>(), [(3, 1)]); // one value of 2 or 3
 /// # store.close()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())

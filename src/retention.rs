@@ -29,7 +29,7 @@ const DEFAULT_REFUSE_ABOVE: f64 = 0.90;
 ///
 /// let week = Retention::default().max_age(Duration::from_secs(7 * 24 * 3600)).max_bytes(500 << 30);
 /// assert_eq!((week.max_bytes, week.refuse_above), (Some(500 << 30), Some(0.9)));
-/// let options = Options::new().retention(week);
+/// let options = Options::new().retention(week.max_disk_used(0.7)); // or `Retention::keep_all()`
 /// # drop(options);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]

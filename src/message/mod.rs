@@ -86,7 +86,9 @@ pub use wire::{
 ///
 /// let message = Message::new("orders", "paid").queue(3).tag("vip").key("order-42").property("shop", "7");
 /// assert_eq!(message.queue_id, 3);
-/// assert_eq!(message.tags().as_deref(), Some("vip"));
+/// assert_eq!((message.tags().as_deref(), message.keys().as_deref()), (Some("vip"), Some("order-42")));
+/// assert_eq!(message.born("2024-05-01".parse()?).born.map(|at| at.0), Some(1_714_521_600_000));
+/// # Ok::<(), sawlog::clock::BadTime>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

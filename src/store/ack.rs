@@ -126,6 +126,7 @@ impl Ack {
     /// let ack = store.append_batch(&[Message::new("orders", "paid"), Message::new("orders", "sent")])?;
     /// let numbers: Vec<_> = ack.all().map(|stored| stored.queue_offset).collect();
     /// assert_eq!(numbers, [QueueOffset(0), QueueOffset(1)]);
+    /// assert_eq!(ack.all().next().map(|stored| stored.position), Some(ack.position()));
     /// assert_eq!(ack.all().last().map(|stored| stored.position.end()), Some(ack.end()));
     /// # ack.wait()?;
     /// # store.close()?;

@@ -72,6 +72,18 @@ impl Store {
     ///
     /// # Errors
     /// What the store had failed with, or what failed now: the next open recovers then.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+    /// # use sawlog::{Message, Options, Store};
+    /// store.append(&Message::new("orders", "paid"))?.forget();
+    /// store.close()?; // durable
+    /// let store = Store::open(folder.path(), Options::new())?;
+    /// assert!(store.recovery().clean_shutdown);
+    /// # store.close()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn close(self) -> Result<()> {
         self.inner.close()
     }

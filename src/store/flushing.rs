@@ -38,6 +38,7 @@ impl Store {
     /// let ack = store.append(&Message::new("orders", "paid"))?;
     /// assert_eq!(ack.level(), Level::Flushed);
     /// ack.wait()?;
+    /// assert_eq!(store.flush_policy().ack_when(), Level::Flushed);
     /// # store.close()?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

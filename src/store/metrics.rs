@@ -77,6 +77,16 @@ impl Store {
     /// # Errors
     /// [`Error::Io`] if the disk does not say how full it is, or the oldest record cannot be read, [`Error::Corrupt`] if
     /// it is damaged: every other gauge is set.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # use sawlog::{Options, Store};
+    /// let options = Options::new().segment_bytes(1 << 16).metrics([("cluster", "east"), ("node_id", "a")]);
+    /// let store = Store::open(folder.path(), options)?;
+    /// store.publish_metrics()?; // before a page is rendered
+    /// # store.close()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn publish_metrics(&self) -> Result<()> {
         let inner = &*self.inner;
         for (name, unit, what) in COUNTERS {

@@ -337,6 +337,18 @@ impl Options {
 
     /// No threads: what they would do happens in [`Store::step`](crate::Store::step), or in the calls that wait for
     /// it. For tests on the simulated disk, where the order of events must be the test's own.
+    ///
+    /// ```
+    /// use sawlog::disk::sim::SimDisk;
+    /// use sawlog::{Level, Message, Options, Store};
+    ///
+    /// let store = Store::open("/store", Options::new().disk(SimDisk::new()).segment_bytes(1 << 16).by_hand())?;
+    /// let ack = store.append_with(&Message::new("orders", "paid"), Level::Flushed)?;
+    /// assert!(!ack.is_done()); // nobody flushes,
+    /// while store.step() {} // but now
+    /// assert!(ack.is_done());
+    /// # Ok::<(), sawlog::Error>(())
+    /// ```
     #[cfg(any(test, feature = "sim"))]
     #[must_use]
     pub fn by_hand(self) -> Options {

@@ -36,6 +36,9 @@ impl Store {
     /// let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 20).retention(rules))?;
     /// let swept = store.sweep()?;
     /// assert_eq!((swept.first, swept.segments), (store.marks().first, 0));
+    /// store.set_retention(rules.max_bytes(5 << 30))?; // or other rules, at once
+    /// store.remove_before(store.marks().flushed)?; // or whatever the rules say
+    /// assert_eq!(store.retention().max_bytes, Some(5 << 30));
     /// # store.close()?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

@@ -162,6 +162,19 @@ impl SimDisk {
     /// id, with all that was written, no lock held, no fault to come, not recording. What was not synced a later
     /// power cut can still take; what a failed sync gave up stays given up. This one goes on as if nothing had
     /// happened.
+    ///
+    /// ```
+    /// use sawlog::disk::sim::SimDisk;
+    /// use sawlog::{Message, Options, Store};
+    ///
+    /// let disk = SimDisk::new();
+    /// let store = Store::open("/store", Options::new().disk(disk.clone()).segment_bytes(1 << 16))?;
+    /// store.append(&Message::new("orders", "paid"))?.wait()?; // in the page cache
+    /// let store = Store::open("/store", Options::new().disk(disk.kill()))?; // as another process would
+    /// assert!(!store.recovery().clean_shutdown);
+    /// assert_eq!(store.scan(store.marks().first).count(), 1);
+    /// # Ok::<(), sawlog::Error>(())
+    /// ```
     #[must_use]
     pub fn kill(&self) -> SimDisk {
         SimDisk::from_state(self.inner().state.after_death())

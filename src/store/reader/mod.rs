@@ -84,6 +84,7 @@ impl Sources {
 /// assert_eq!((batch.status, batch.records.len(), batch.next), (Status::Found, 2, QueueOffset(3)));
 /// assert_eq!((queue.min()?, queue.max()), (QueueOffset(0), QueueOffset(3)));
 /// assert_eq!(queue.record_at(QueueOffset(1))?.body(), "1");
+/// assert_eq!(queue.raw(&wanted)?.bytes, batch.bytes); // as stored, for a pull reply
 /// # store.close()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
