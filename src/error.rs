@@ -256,7 +256,7 @@ impl Error {
 /// // A byte of the first record has rotted since it was written.
 /// let Err(Error::Corrupt(damage)) = Store::open(folder.path(), Options::new()) else { panic!("opened") };
 /// assert_eq!((damage.at, &damage.what), (LogOffset(0), &Damage::BadRecordChecksum));
-/// assert_eq!(damage.path, log);
+/// assert!(damage.path.ends_with("commitlog/00000000000000000000"));
 /// println!("{damage}"); // for whoever looks into it
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

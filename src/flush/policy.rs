@@ -108,7 +108,7 @@ pub enum Decision {
 /// let ack = store.append(&Message::new("orders", "paid"))?;
 /// assert_eq!(ack.level(), Level::Flushed);
 /// ack.wait()?;
-/// assert!(store.marks().flushed >= store.marks().first.plus(ack.position().len.into()));
+/// assert!(store.marks().flushed >= ack.end());
 /// # store.close()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -59,10 +59,18 @@ pub use verify::{Fault, FaultKind, MessageName, Progress, Stage, Told, Verificat
 /// Where to look, and what no file of the store says.
 ///
 /// ```
+/// # let folder = tempfile::tempdir()?;
+/// # use sawlog::{Options, Store, disk::OsDisk};
+/// # Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?.close()?;
 /// use sawlog::inspect::Look;
+///
+/// let look = Look::at(folder.path()).disk(OsDisk::new()).index_geometry(5_000_000, 20_000_000);
+/// assert!(look.survey()?.odd.is_empty());
+/// assert!(look.reader()?.topics()?.is_empty());
 ///
 /// let refused = Look::at("/nowhere/at/all").survey().unwrap_err();
 /// assert!(refused.to_string().contains("/nowhere/at/all"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Look {

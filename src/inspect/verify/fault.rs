@@ -29,7 +29,8 @@ use crate::offset::{LogOffset, QueueOffset};
 ///     ControlFlow::Continue(())
 /// })?;
 /// let rot = faults.iter().find(|fault| fault.kind == FaultKind::Rot).expect("it is found");
-/// assert_eq!((rot.log, &rot.path), (Some(LogOffset(0)), &log));
+/// assert_eq!((rot.log, rot.at, rot.count), (Some(LogOffset(0)), 0, 1));
+/// assert!(rot.path.ends_with("commitlog/00000000000000000000"));
 /// println!("{rot}");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
