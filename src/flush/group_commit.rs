@@ -12,30 +12,7 @@ use crate::offset::LogOffset;
 use crate::worker::Next;
 
 /// What a flusher flushes; the commit log implements it.
-///
-/// ```
-/// use std::time::Duration;
-/// use sawlog::flush::{Flush, Progress};
-/// use sawlog::{LogOffset, Result};
-///
-/// /// A log in memory: all of it is as durable as it will ever be.
-/// struct Memory(LogOffset);
-///
-/// impl Flush for Memory {
-///     fn flush(&self) -> Result<LogOffset> {
-///         Ok(self.0)
-///     }
-///     fn pressure_bytes(&self) -> u64 {
-///         u64::MAX
-///     }
-///     fn progress(&self) -> Option<Progress> {
-///         Some(Progress { unflushed_bytes: 0, wanted: false, waiting_for: Duration::ZERO })
-///     }
-/// }
-/// assert_eq!(Memory(LogOffset(100)).flush()?, LogOffset(100));
-/// # Ok::<(), sawlog::Error>(())
-/// ```
-pub trait Flush: Send + Sync {
+pub(crate) trait Flush: Send + Sync {
     /// Writes what is gathered, syncs, and moves the flushed mark to the end that was sampled before the sync.
     ///
     /// # Errors

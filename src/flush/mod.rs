@@ -61,7 +61,6 @@ mod policy;
 mod watermark;
 
 pub(crate) use current::Current;
-pub use group_commit::Flush;
-pub(crate) use group_commit::GroupCommit;
+pub(crate) use group_commit::{Flush, GroupCommit};
 pub use policy::{AsyncFlush, Decision, FlushPolicy, Progress, SyncFlush};
 pub use watermark::{Reached, Watermark};

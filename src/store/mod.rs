@@ -112,7 +112,7 @@ impl fmt::Debug for Inner {
     }
 }
 
-/// Where a store's marks stand; see the crate's text for what they mean.
+/// Where a store's marks stand; the text of [`flush`](crate::flush) says what they mean.
 ///
 /// ```
 /// # let folder = tempfile::tempdir()?; use sawlog::{Message, Options, Store};
