@@ -33,6 +33,9 @@ pub(super) struct ReadAhead {
     wanted: Option<Sender<Chunk>>,
     read: Receiver<Chunk>,
     thread: Option<JoinHandle<()>>,
+    /// How many chunks were of use.
+    #[cfg(test)]
+    pub(super) taken: u32,
 }
 
 impl std::fmt::Debug for ReadAhead {
@@ -57,7 +60,16 @@ impl ReadAhead {
         };
         let thread = std::thread::Builder::new().name("sawlog-reader".into()).spawn(run).ok()?;
         let (asked, spare) = (VecDeque::new(), Vec::new());
-        Some(ReadAhead { chunk_bytes, asked, spare, wanted: Some(wanted), read, thread: Some(thread) })
+        Some(ReadAhead {
+            chunk_bytes,
+            asked,
+            spare,
+            wanted: Some(wanted),
+            read,
+            thread: Some(thread),
+            #[cfg(test)]
+            taken: 0,
+        })
     }
 
     /// Bytes of `segment` that hold `[at, at + len)`, and where they begin. What lies before, and what could not be
@@ -73,6 +85,10 @@ impl ReadAhead {
             let chunk = self.read.recv().ok()?;
             let holds = chunk.at <= at && at.plus(len as u64) <= chunk.at.plus(chunk.bytes.len() as u64);
             if chunk.is_read && holds && Arc::ptr_eq(&chunk.segment, segment) {
+                #[cfg(test)]
+                {
+                    self.taken += 1;
+                }
                 return Some((chunk.at, chunk.bytes));
             }
             self.spare.push(chunk.bytes);

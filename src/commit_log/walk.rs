@@ -108,6 +108,7 @@ impl<L: Deref<Target = SegmentList>> Walk<L> {
     pub(crate) fn jump(&mut self, to: LogOffset) {
         self.at = to;
         self.segment = None;
+        self.ahead = None;
     }
 
     /// The same, believing that what was read a moment ago stands there still: nobody writes. What lies in the buffer is
@@ -231,7 +232,8 @@ impl<L: Deref<Target = SegmentList>> Walk<L> {
             }
             return Ok(usize::try_from(at.since(chunk_at)).unwrap_or(usize::MAX));
         }
-        let follows = self.buffered_at < at && at <= self.buffered_at.plus(self.buffer.len() as u64);
+        let is_behind = self.buffered_at <= at && at <= self.buffered_at.plus(self.buffer.len() as u64);
+        let follows = is_behind && !self.buffer.is_empty();
         self.in_order = if follows { self.in_order + 1 } else { 0 };
         self.buffer.resize(len.max(CHUNK_BYTES).min(left), 0);
         if let Err(error) = segment.read(at, &mut self.buffer) {

@@ -9,9 +9,9 @@ use crate::offset::QueueOffset;
 use crate::segment::Survey;
 
 const MIB: usize = 1 << 20;
-const FILE: &str = "/log/00000000000000000000";
+const SEGMENT_BYTES: usize = 8 * MIB;
 
-/// A segment of 16 MiB with records of these bodies, and where they stand.
+/// Segments of 8 MiB with records of these bodies, and where they stand.
 fn log(bodies: &[usize]) -> (SimDisk, SegmentList, Vec<LogOffset>) {
     let rules = EncodeRules {
         store_host: "192.0.2.10:10911".parse().unwrap(),
@@ -24,40 +24,60 @@ fn log(bodies: &[usize]) -> (SimDisk, SegmentList, Vec<LogOffset>) {
         let topic = if n % 3 == 0 { "orders" } else { "bills" };
         let message = Message::new(topic, vec![b'x'; *body]);
         let mut encoded = encode(&message, &rules, Vec::new()).unwrap();
-        places.push(LogOffset(bytes.len() as u64));
-        let place = *places.last().unwrap();
+        let room = SEGMENT_BYTES - bytes.len() % SEGMENT_BYTES;
+        if encoded.len() as usize + 8 > room {
+            bytes.extend(message::blank(room as u32));
+            bytes.resize(bytes.len() + room - 8, 0);
+        }
+        let place = LogOffset(bytes.len() as u64);
+        places.push(place);
         bytes.extend(encoded.stamp(place, QueueOffset(n as u64), Timestamp(1)).concat());
     }
-    let segment_bytes = 16 * MIB;
-    assert!(bytes.len() < segment_bytes);
-    bytes.resize(segment_bytes, 0);
+    bytes.resize(bytes.len().next_multiple_of(SEGMENT_BYTES), 0);
     let disk = SimDisk::new();
     disk.create_dirs(Path::new("/log")).unwrap();
-    disk.write_file(FILE, bytes).unwrap();
-    let list = open(&disk, segment_bytes as u64);
+    for (n, segment) in bytes.chunks(SEGMENT_BYTES).enumerate() {
+        disk.write_file(name(n), segment.to_vec()).unwrap();
+    }
+    let survey = Survey::of(&disk, Path::new("/log")).unwrap();
+    let door: Arc<dyn Disk> = Arc::new(disk.clone());
+    let list = SegmentList::new(door, "/log".into(), SEGMENT_BYTES as u64, &survey, Access::Read);
     (disk, list, places)
 }
 
-fn open(disk: &SimDisk, segment_bytes: u64) -> SegmentList {
-    let survey = Survey::of(disk, Path::new("/log")).unwrap();
-    SegmentList::new(Arc::new(disk.clone()), "/log".into(), segment_bytes, &survey, Access::Read)
+fn name(segment: usize) -> String {
+    format!("/log/{:020}", segment * SEGMENT_BYTES)
 }
 
 /// Where records stand and what ends them.
-fn walked(mut walk: Walk<&SegmentList>) -> (Vec<(LogOffset, String, u64)>, String) {
+fn walked(walk: &mut Walk<&SegmentList>) -> (Vec<(LogOffset, String, u64)>, String) {
     let mut seen = Vec::new();
     loop {
         match walk.step(|_| Verify::Ours).unwrap() {
             Step::Record(at, head) => seen.push((at, head.topic.to_owned(), head.queue_offset.0)),
+            Step::Blank(_) => {}
             end => return (seen, format!("{end:?}")),
         }
     }
 }
 
-/// Bodies short and long, some longer than what two chunks share, some longer than a chunk.
+fn alone(list: &SegmentList) -> (Vec<(LogOffset, String, u64)>, String) {
+    walked(&mut Walk::new(list, LogOffset(0)))
+}
+
+/// The same with a thread, and how many chunks came from it.
+fn read_ahead(list: &SegmentList) -> ((Vec<(LogOffset, String, u64)>, String), u32) {
+    let mut walk = Walk::new(list, LogOffset(0)).with_reader();
+    let seen = walked(&mut walk);
+    (seen, walk.ahead.map_or(0, |ahead| ahead.taken))
+}
+
+/// Some 30 MiB in four segments: once a thread reads, bodies short and long, some longer than what two chunks share,
+/// some longer than a chunk.
 fn bodies() -> Vec<usize> {
-    let mut bodies = vec![1000; 5000];
-    for (n, long) in [(700, 60_000), (1500, 70_000), (2500, MIB + 5), (2501, 3 * MIB), (4999, 200_000)] {
+    let mut bodies = vec![1000; 20_000];
+    let long = [60_000, 70_000, MIB + 5, 3 * MIB, 200_000];
+    for (n, long) in [5_000, 5_400, 9_000, 9_001, 15_000].into_iter().zip(long) {
         bodies[n] = long;
     }
     bodies
@@ -66,21 +86,25 @@ fn bodies() -> Vec<usize> {
 #[test]
 fn what_a_thread_reads_ahead_is_what_the_walk_would_have_read() {
     let (_, list, places) = log(&bodies());
-    let alone = walked(Walk::new(&list, LogOffset(0)));
+    let alone = alone(&list);
     assert_eq!(alone.0.iter().map(|(at, ..)| *at).collect::<Vec<_>>(), places);
-    assert!(alone.1.contains("Unwritten"), "{}", alone.1);
-    assert_eq!(walked(Walk::new(&list, LogOffset(0)).with_reader()), alone);
+    let (seen, taken) = read_ahead(&list);
+    assert!(seen == alone, "{} records, then {}; alone {}", seen.0.len(), seen.1, alone.1);
+    assert!(taken >= 8, "{taken}");
 }
 
 #[test]
 fn damage_is_found_where_it_is_also_in_what_was_read_ahead() {
     let (disk, list, places) = log(&bodies());
-    for nth in [3, 1501, 2502, 4200] {
-        let flip = || disk.flip(FILE, (places[nth].0 + 200) * 8).unwrap();
+    for (nth, least) in [(3, 0), (5_401, 1), (9_002, 3), (17_500, 7)] {
+        let at = usize::try_from(places[nth].0).unwrap() + 200;
+        let flip = || disk.flip(name(at / SEGMENT_BYTES), (at % SEGMENT_BYTES) as u64 * 8).unwrap();
         flip();
-        let alone = walked(Walk::new(&list, LogOffset(0)));
+        let alone = alone(&list);
         assert_eq!(alone.0.len(), nth, "{}", alone.1);
-        assert_eq!(walked(Walk::new(&list, LogOffset(0)).with_reader()), alone);
+        let (seen, taken) = read_ahead(&list);
+        assert!(seen == alone, "{} records, then {}; alone {}", seen.0.len(), seen.1, alone.1);
+        assert!(taken >= least, "{taken}");
         flip();
     }
 }
@@ -89,25 +113,35 @@ fn damage_is_found_where_it_is_also_in_what_was_read_ahead() {
 /// passed, one that stays is told where it is.
 #[test]
 fn what_could_not_be_read_ahead_is_read_again() {
-    let (disk, list, _) = log(&bodies());
-    let whole = walked(Walk::new(&list, LogOffset(0)));
+    let (disk, list, places) = log(&bodies());
     let reads = || Aim::anything().kind(OpKind::Read);
-    for nth in 8..12 {
+    for nth in 4..14 {
         disk.fail_at_aimed(reads(), nth, Fault::once(FaultKind::Eio));
         let mut walk = Walk::new(&list, LogOffset(0)).with_reader();
-        let mut records = 0;
-        let mut errors = 0;
+        let (mut records, mut errors) = (0, 0);
         loop {
             match walk.step(|_| Verify::Ours) {
                 Ok(Step::Record(..)) => records += 1,
+                Ok(Step::Blank(_)) => {}
                 Ok(_) => break,
                 Err(_) => errors += 1,
             }
         }
+        assert_eq!(records, places.len());
         assert!(errors <= 1, "{errors}");
-        assert_eq!(records, whole.0.len());
+        assert!(walk.ahead.is_some_and(|ahead| ahead.taken > 5));
         disk.clear_faults();
     }
+    disk.fail_at_aimed(reads().path("25165824"), 2, Fault::persistent(FaultKind::Eio));
+    let mut walk = Walk::new(&list, LogOffset(0)).with_reader();
+    let error = loop {
+        match walk.step(|_| Verify::Ours) {
+            Ok(Step::Record(..) | Step::Blank(_)) => {}
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => break error,
+        }
+    };
+    assert!(error.to_string().contains(&name(3)), "{error}");
 }
 
 /// The buffer had been made longer for a record longer than a chunk when the read failed, and kept the place of what was

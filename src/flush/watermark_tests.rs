@@ -134,28 +134,38 @@ fn futures_that_are_dropped_leave_nothing_behind() {
 /// wake-up and the test never ends.
 #[test]
 fn no_wake_up_is_lost_between_threads() {
+    no_wake_up_is_lost(8, 2_000);
+}
+
+/// So many that one of them wakes the others.
+#[test]
+fn no_wake_up_is_lost_between_many_threads() {
+    no_wake_up_is_lost(MANY_THREADS + 8, 500);
+}
+
+fn no_wake_up_is_lost(threads: u64, rounds: u64) {
     let mark = Watermark::new(LogOffset(0));
     let turn = Arc::new(AtomicU64::new(0));
     std::thread::scope(|scope| {
-        for _ in 0..8 {
+        for _ in 0..threads {
             scope.spawn(|| {
-                for n in 1..=2_000 {
+                for n in 1..=rounds {
                     mark.reach(LogOffset(n)).wait().unwrap();
                     turn.fetch_add(1, Ordering::SeqCst);
                 }
             });
         }
         scope.spawn(|| {
-            for n in 1..=2_000_u64 {
+            for n in 1..=rounds {
                 mark.begin(LogOffset(n));
                 wake(mark.advance(LogOffset(n)));
                 if n % 16 == 0 {
-                    while turn.load(Ordering::SeqCst) < n * 8 {
+                    while turn.load(Ordering::SeqCst) < n * threads {
                         std::thread::yield_now();
                     }
                 }
             }
         });
     });
-    assert_eq!(turn.load(Ordering::SeqCst), 16_000);
+    assert_eq!(turn.load(Ordering::SeqCst), threads * rounds);
 }

@@ -29,8 +29,8 @@ use crate::worker::Next;
 const WRITE_EVERY: Duration = Duration::from_secs(1);
 /// So many bytes of entries are written at once, whenever it is.
 pub(super) const MOST_PENDING_BYTES: u64 = 4 << 20;
-/// So many bytes of log are worth syncing all queues for, and so many for each queue: what a crash costs the next open is
-/// deriving this much, a tenth of a second for 256 MiB, and what it costs to say more often is a sync for each queue.
+/// So many bytes of log are worth syncing all queues for, and so many for each queue: a crash costs the next open deriving
+/// this much, or what came within a second, and saying it costs a sync of each queue.
 const SAVE_EVERY_BYTES: u64 = 64 << 20;
 const SAVE_EVERY_BYTES_OF_A_QUEUE: u64 = 256 << 10;
 /// How long to wait when the disk is full.
@@ -66,6 +66,8 @@ struct Kept {
     /// What is to be said next, once everything in it is durable.
     waiting: Option<Captured>,
     written_at: Duration,
+    /// When it was said.
+    said_at: Duration,
     /// A queue or the index begins later than is written down: no file may go yet.
     front_moved: bool,
     closed: bool,
@@ -97,6 +99,7 @@ impl Recorder {
             save_every_bytes: SAVE_EVERY_BYTES,
             waiting: None,
             written_at,
+            said_at: Duration::ZERO,
             front_moved: false,
             closed: false,
         };
@@ -121,7 +124,7 @@ impl Recorder {
         }
         let durable = self.dispatcher.dispatched().at().min(log.flushed().at());
         let base = log.segments().find(durable).map_or(LogOffset::ZERO, |s| s.base());
-        let has_rested = now.saturating_sub(kept.written_at) >= WRITE_EVERY;
+        let has_rested = now.saturating_sub(kept.said_at) >= WRITE_EVERY;
         let is_left_behind = kept.saved_to.is_none_or(|to| to < base);
         if kept.waiting.is_none() && (is_left_behind || kept.is_far(durable) && has_rested) {
             kept.waiting = Some(self.dispatcher.capture());
@@ -151,6 +154,7 @@ impl Recorder {
                 return Err(error);
             }
             self.said(kept, &captured);
+            kept.said_at = now;
         }
         let rests = self.pending_bytes() > 0 || kept.has_more_to_say(durable);
         Ok(if rests { Next::After(WRITE_EVERY) } else { Next::Wait })

@@ -29,7 +29,7 @@ pub struct Stats {
     /// Up to here queues and key index have everything, in memory or in files.
     pub dispatched: LogOffset,
     /// Up to here the files of queues and key index are durable and said to be: a crash costs deriving what lies
-    /// behind. It moves once a segment, and with few queues once in 64 MiB.
+    /// behind. It moves once a segment, and with few queues once in 64 MiB or a second, whichever is later.
     pub recorded: LogOffset,
     /// Records appended.
     pub appended_records: u64,

@@ -258,3 +258,26 @@ fn what_is_recorded_follows_within_a_segment_where_queues_are_few() {
     assert_eq!((reopened.recovery().derived_from, reopened.recovery().rebuilt), (recorded, false));
     assert_eq!(reopened.queue("orders", 0).max(), QueueOffset(40));
 }
+
+/// Entries that fill memory are written at once, many times a second: that once counted as a rest from saying how far
+/// they are whole, and under such a load nothing was said before the segment's end.
+#[test]
+fn what_is_recorded_follows_under_a_load_that_fills_memory_with_entries() {
+    let world = World::new();
+    let options =
+        world.options(SyncFlush).segment_bytes(256 << 20).index_slots(1 << 16).index_entries(1 << 20);
+    let store = Store::open("/store", options).unwrap();
+    settle(&store);
+    let keys: Vec<_> = (0..7_000).map(|n| format!("{n:03x}")).collect();
+    let message = sized(1 << 20).property("KEYS", &keys.join(" "));
+    let (mut behind, mut most_pending) = (Vec::new(), 0);
+    for _ in 0..150 {
+        store.append_and_wait(&message).unwrap();
+        world.clock.turn(Duration::from_millis(30));
+        most_pending = most_pending.max(store.stats().unwritten_entry_bytes);
+        settle(&store);
+        behind.push(store.stats().unrecorded_bytes() >> 20);
+    }
+    assert!(most_pending > 2 << 20, "{most_pending}");
+    assert!(behind.iter().all(|mib| *mib < 110), "{behind:?}");
+}
