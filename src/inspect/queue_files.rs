@@ -22,6 +22,9 @@ pub(super) struct QueueFiles {
     /// The first offset of each file, ascending.
     bases: Vec<QueueOffset>,
     open: Option<(QueueOffset, Option<Box<dyn DiskFile>>)>,
+    /// Every record below this place of the log has its entry in them, as far as that was known before they were looked
+    /// for.
+    pub(super) derived_to: LogOffset,
 }
 
 /// What stands at an offset of a queue.
@@ -57,7 +60,13 @@ impl QueueFiles {
         bases: Vec<QueueOffset>,
     ) -> QueueFiles {
         let dir = layout.consume_queues().join(topic).join(id.to_string());
-        QueueFiles { dir, per_segment: u64::from(per_segment).max(1), bases, open: None }
+        QueueFiles {
+            dir,
+            per_segment: u64::from(per_segment).max(1),
+            bases,
+            open: None,
+            derived_to: LogOffset::ZERO,
+        }
     }
 
     pub(super) fn bases(&self) -> &[QueueOffset] {

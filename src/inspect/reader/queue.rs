@@ -78,7 +78,8 @@ impl QueueReader {
         // Nothing of it in files: perhaps in the log.
         match self.tail(&mut files, end)?.next() {
             Some(first) => Ok(first?.queue_offset),
-            None => self.max(),
+            // Not looked at again: what a writer appends meanwhile begins there.
+            None => Ok(QueueOffset(self.counted(end))),
         }
     }
 
@@ -158,6 +159,8 @@ impl QueueReader {
 
     /// The queue's files as they are now.
     pub(super) fn files(&self) -> Result<QueueFiles> {
+        // First: files that are looked at later hold everything up to there, whatever a writer does meanwhile.
+        let derived_to = self.shared.derived_to()?;
         let dir = self.shared.topic_dir(&self.topic).map(|dir| dir.join(self.id.to_string()));
         let entries = dir.map_or_else(|| Ok(Vec::new()), |dir| folder::list(self.shared.disk(), &dir))?;
         let files = entries.iter().filter(|e| !e.is_dir && e.len > 0 && e.len % ENTRY_BYTES == 0);
@@ -168,7 +171,9 @@ impl QueueReader {
         let per_segment = u32::try_from(bytes / ENTRY_BYTES).unwrap_or(u32::MAX);
         let mut bases: Vec<_> = bases.collect();
         bases.sort_unstable();
-        Ok(QueueFiles::new(&self.shared.layout, &self.topic, self.id, per_segment, bases))
+        let mut files = QueueFiles::new(&self.shared.layout, &self.topic, self.id, per_segment, bases);
+        files.derived_to = derived_to;
+        Ok(files)
     }
 
     /// Behind the last entry that can be relied on. While somebody writes, what he wrote stands in the files; of what a
@@ -214,7 +219,7 @@ impl QueueReader {
             _ => LogOffset::ZERO,
         };
         let dropped = self.shared.known().dropped_below(&self.topic);
-        Ok(last.max(dropped).max(self.shared.derived_to()?))
+        Ok(last.max(dropped).max(files.derived_to))
     }
 
     /// The record of the entry at `at`, if it is really this one's.
