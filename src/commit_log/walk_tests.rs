@@ -49,8 +49,10 @@ fn name(segment: usize) -> String {
     format!("/log/{:020}", segment * SEGMENT_BYTES)
 }
 
-/// Where records stand and what ends them.
-fn walked(walk: &mut Walk<&SegmentList>) -> (Vec<(LogOffset, String, u64)>, String) {
+/// Where records stand, and what ends them.
+type Seen = (Vec<(LogOffset, String, u64)>, String);
+
+fn walked(walk: &mut Walk<&SegmentList>) -> Seen {
     let mut seen = Vec::new();
     loop {
         match walk.step(|_| Verify::Ours).unwrap() {
@@ -61,12 +63,12 @@ fn walked(walk: &mut Walk<&SegmentList>) -> (Vec<(LogOffset, String, u64)>, Stri
     }
 }
 
-fn alone(list: &SegmentList) -> (Vec<(LogOffset, String, u64)>, String) {
+fn alone(list: &SegmentList) -> Seen {
     walked(&mut Walk::new(list, LogOffset(0)))
 }
 
 /// The same with a thread, and how many chunks came from it.
-fn read_ahead(list: &SegmentList) -> ((Vec<(LogOffset, String, u64)>, String), u32) {
+fn read_ahead(list: &SegmentList) -> (Seen, u32) {
     let mut walk = Walk::new(list, LogOffset(0)).with_reader();
     let seen = walked(&mut walk);
     (seen, walk.ahead.map_or(0, |ahead| ahead.taken))
