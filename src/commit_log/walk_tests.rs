@@ -26,7 +26,7 @@ fn log(bodies: &[usize]) -> (SimDisk, SegmentList, Vec<LogOffset>) {
         let mut encoded = encode(&message, &rules, Vec::new()).unwrap();
         let room = SEGMENT_BYTES - bytes.len() % SEGMENT_BYTES;
         if encoded.len() as usize + 8 > room {
-            bytes.extend(message::blank(room as u32));
+            bytes.extend(message::blank(u32::try_from(room).unwrap()));
             bytes.resize(bytes.len() + room - 8, 0);
         }
         let place = LogOffset(bytes.len() as u64);
