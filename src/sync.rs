@@ -69,10 +69,18 @@ impl Event {
             wait_for_change(&self.state, NOT_YET, timeout);
         }
         // Whoever leaves looks here, the one who was woken among them: the others are never forgotten.
-        if self.state.compare_exchange(HAPPENED_TELL, HAPPENED, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-            wake(&self.state, ALL);
+        match self.state.load(Ordering::Acquire) {
+            HAPPENED_TELL => {
+                // One of them; looked at before, so that dozens do not fight for the word.
+                let won =
+                    self.state.compare_exchange(HAPPENED_TELL, HAPPENED, Ordering::AcqRel, Ordering::Acquire);
+                if won.is_ok() {
+                    wake(&self.state, ALL);
+                }
+                true
+            }
+            state => state != NOT_YET,
         }
-        self.has_happened()
     }
 }
 

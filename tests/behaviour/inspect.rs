@@ -2,6 +2,9 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use sawlog::clock::Timestamp;
 use sawlog::disk::sim::SimDisk;
@@ -11,6 +14,7 @@ use sawlog::inspect::{
 };
 use sawlog::{Bound, DelayLevels, Error, LogOffset, Message, QueueOffset, Record, Store};
 
+use crate::watched::Watched;
 use crate::world::*;
 
 fn look(disk: &SimDisk) -> Look {
@@ -492,4 +496,63 @@ fn what_retention_removes_is_not_missed() {
     let survey = look(&world.disk).survey().unwrap();
     assert_eq!(survey.missing, [(first, first.plus(SEGMENT))]);
     assert_eq!(kinds(&world.disk), [FaultKind::MissingSegment]);
+}
+
+/// A reader of a queue without messages, on whose `nth` look from now on a writer appends five and rolls over to further
+/// segments, with everything in files and said to be. The number of looks so far, too.
+fn reader_that_is_overtaken(nth: u64) -> (Reader, Arc<AtomicU64>) {
+    let world = World::new();
+    let store = world.sync();
+    store.append(&numbered(0).queue(1)).unwrap().forget();
+    store.flush().unwrap();
+    settle(&store);
+    let looks = Arc::new(AtomicU64::new(u64::MAX / 2));
+    let (seen, disk) = (Arc::clone(&looks), world.disk.clone());
+    let watched = Watched::new(&disk, move |_, _| {
+        if seen.fetch_add(1, Ordering::SeqCst) == nth {
+            for n in 0..5 {
+                store.append(&numbered(n)).unwrap().forget();
+            }
+            for _ in 0..5 {
+                store.append(&sized(30_000).queue(1)).unwrap().forget();
+                store.flush().unwrap();
+                world.clock.turn(Duration::from_secs(2));
+                settle(&store);
+            }
+            assert!(store.stats().recorded.0 > SEGMENT);
+        }
+        Ok(())
+    });
+    let reader = Look::at("/store").disk(watched.and_reads()).reader().unwrap();
+    looks.store(0, Ordering::SeqCst);
+    (reader, looks)
+}
+
+/// What a writer does between two looks of a reader may be seen or not, but never in part. A look at the files, found
+/// empty, and then one at the log from where the files were whole by then, passed over what had come into files between;
+/// and the first message of a queue that had none was looked for twice, and was a later one the second time.
+#[test]
+fn a_writer_between_any_two_looks_of_a_reader_hides_nothing() {
+    let mut most = [0; 3];
+    for (what, most) in most.iter_mut().enumerate() {
+        for nth in 0.. {
+            let (reader, looks) = reader_that_is_overtaken(nth);
+            let queue = reader.queue("orders", 0);
+            match what {
+                0 => assert_eq!(queue.min().unwrap(), QueueOffset(0), "look {nth}"),
+                1 => assert!([0, 5].contains(&queue.max().unwrap().0), "look {nth}"),
+                _ => {
+                    let mut records = queue.read_from(QueueOffset(0));
+                    let mut seen: Vec<_> = records.by_ref().map(|r| r.unwrap().queue_offset.0).collect();
+                    seen.extend(records.by_ref().map(|r| r.unwrap().queue_offset.0));
+                    assert!(seen.is_empty() || seen == [0, 1, 2, 3, 4], "look {nth}: {seen:?}");
+                }
+            }
+            if looks.load(Ordering::SeqCst) <= nth {
+                break;
+            }
+            *most = nth;
+        }
+    }
+    assert!(most.iter().all(|most| *most >= 2), "{most:?}");
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sawlog::disk::Disk;
-use sawlog::disk::sim::{Aim, Fault, FaultKind, OpKind};
+use sawlog::disk::sim::{Aim, Fault, FaultKind, OpKind, Survivors};
 use sawlog::flush::SyncFlush;
 use sawlog::{Error, Message, QueueOffset, Retention, Store, Writable};
 
@@ -254,9 +254,16 @@ fn what_is_recorded_follows_within_a_segment_where_queues_are_few() {
     settle(&store);
     let recorded = store.stats().recorded;
     assert!(end.since(recorded) < 64 << 20);
-    let reopened = Store::open("/store", options.disk(world.disk.kill())).unwrap();
+    let reopened = Store::open("/store", options.clone().disk(world.disk.kill())).unwrap();
     assert_eq!((reopened.recovery().derived_from, reopened.recovery().rebuilt), (recorded, false));
     assert_eq!(reopened.queue("orders", 0).max(), QueueOffset(40));
+    drop(reopened);
+    // And a power cut that leaves nothing but what was synced: what is said to be whole is.
+    let left = world.disk.power_cut(1, Survivors::Nothing);
+    let reopened = Store::open("/store", options.disk(left)).unwrap();
+    assert_eq!(reopened.recovery().derived_from, recorded);
+    let queue = reopened.queue("orders", 0);
+    assert_eq!(queue.read_from(QueueOffset(0)).map(|r| r.unwrap().queue_offset.0).sum::<u64>(), 780);
 }
 
 /// Entries that fill memory are written at once, many times a second: that once counted as a rest from saying how far

@@ -20,6 +20,7 @@ type Hook = Arc<dyn Fn(OpKind, &Path) -> io::Result<()> + Send + Sync>;
 pub struct Watched {
     disk: SimDisk,
     hook: Hook,
+    tells_reads: bool,
 }
 
 impl fmt::Debug for Watched {
@@ -33,11 +34,21 @@ impl Watched {
         disk: &SimDisk,
         hook: impl Fn(OpKind, &Path) -> io::Result<()> + Send + Sync + 'static,
     ) -> Watched {
-        Watched { disk: disk.clone(), hook: Arc::new(hook) }
+        Watched { disk: disk.clone(), hook: Arc::new(hook), tells_reads: false }
+    }
+
+    /// It is told of each look at a folder or a file, too.
+    pub fn and_reads(self) -> Watched {
+        Watched { tells_reads: true, ..self }
+    }
+
+    fn looked(&self, path: &Path) -> io::Result<()> {
+        if self.tells_reads { (self.hook)(OpKind::Read, path) } else { Ok(()) }
     }
 
     fn file(&self, path: &Path, file: Box<dyn DiskFile>) -> Box<dyn DiskFile> {
-        Box::new(WatchedFile { file, path: path.to_path_buf(), hook: Arc::clone(&self.hook) })
+        let (hook, tells_reads) = (Arc::clone(&self.hook), self.tells_reads);
+        Box::new(WatchedFile { file, path: path.to_path_buf(), hook, tells_reads })
     }
 }
 
@@ -51,9 +62,11 @@ impl Disk for Watched {
         Ok(self.file(path, self.disk.open(path, access)?))
     }
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+        self.looked(dir)?;
         self.disk.list(dir)
     }
     fn entry(&self, path: &Path) -> io::Result<Option<Entry>> {
+        self.looked(path)?;
         self.disk.entry(path)
     }
     fn create_dirs(&self, dir: &Path) -> io::Result<()> {
@@ -93,6 +106,7 @@ struct WatchedFile {
     file: Box<dyn DiskFile>,
     path: PathBuf,
     hook: Hook,
+    tells_reads: bool,
 }
 
 impl fmt::Debug for WatchedFile {
@@ -106,6 +120,9 @@ impl DiskFile for WatchedFile {
         self.file.len()
     }
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        if self.tells_reads {
+            (self.hook)(OpKind::Read, &self.path)?;
+        }
         self.file.read_at(offset, out)
     }
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
