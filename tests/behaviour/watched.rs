@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use sawlog::disk::sim::{OpKind, SimDisk};
-use sawlog::disk::{Access, BootId, Description, Disk, DiskFile, Entry, Lock, Reserve, Space};
+use sawlog::disk::{Access, BootId, Description, Disk, DiskFile, Entry, Holder, Lock, Reserve, Space};
 
 use crate::world::PATIENCE;
 
@@ -90,6 +90,9 @@ impl Disk for Watched {
     }
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
         self.disk.lock(path)
+    }
+    fn holder(&self, path: &Path) -> io::Result<Holder> {
+        self.disk.holder(path)
     }
     fn space(&self, dir: &Path) -> io::Result<Space> {
         self.disk.space(dir)
