@@ -150,12 +150,12 @@ fn what_could_not_be_read_ahead_is_read_again() {
 /// in it before: asked again, the walk took zeros in it for the record, and called a sound one broken.
 #[test]
 fn after_a_failed_read_the_same_record_is_found_whole() {
-    let (disk, list, places) = log(&[1000, 3 * MIB, 1000]);
+    let (disk, list, places) = log(&[3 * MIB, 1000]);
     let mut walk = Walk::new(&list, LogOffset(0));
-    assert!(matches!(walk.step(|_| Verify::Ours), Ok(Step::Record(..))));
-    disk.fail_at_aimed(Aim::anything().kind(OpKind::Read), 1, Fault::once(FaultKind::Eio));
+    // The first read shows the record's front alone; the one of the whole fails.
+    disk.fail_at_aimed(Aim::anything().kind(OpKind::Read), 2, Fault::once(FaultKind::Eio));
     assert!(walk.step(|_| Verify::Ours).is_err());
-    for place in &places[1..] {
+    for place in &places {
         match walk.step(|_| Verify::Ours).unwrap() {
             Step::Record(at, _) => assert_eq!(at, *place),
             other => panic!("{other:?}"),

@@ -1,7 +1,8 @@
 //! A number that only grows, and those who wait for it: threads, threads with a limit, and futures.
 //!
 //! Two generations of waiters are kept apart, those whom the running sync covers and those who came later, so that
-//! the end of a sync wakes nobody in vain. Within a generation one event wakes everybody (speed.md §2, point 6).
+//! the end of a sync wakes nobody in vain. Within a generation one event wakes everybody (speed.md §2, point 6), by way of
+//! one of them if they are many.
 //! The generations spare wake-ups only; whoever wakes looks at the number and, if it is not there, waits again.
 
 use crate::sync::atomic::{AtomicU64, Ordering};
