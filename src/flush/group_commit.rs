@@ -52,3 +52,7 @@ impl<L: Flush> GroupCommit<L> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "group_commit_tests.rs"]
+mod tests;

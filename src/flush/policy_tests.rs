@@ -24,6 +24,13 @@ fn async_flush_keeps_rocketmqs_three_numbers() {
 }
 
 #[test]
+fn a_byte_waits_no_longer_than_at_latest_where_that_is_less_than_the_interval() {
+    let policy = AsyncFlush { at_latest: Duration::from_millis(100), ..AsyncFlush::default() };
+    assert_eq!(policy.decide(&progress(1, false, 30)), Decision::SleepFor(Duration::from_millis(70)));
+    assert_eq!(policy.decide(&progress(1, false, 100)), Decision::Flush);
+}
+
+#[test]
 fn async_flush_does_not_let_a_durable_append_wait() {
     assert_eq!(AsyncFlush::default().decide(&progress(1, true, 0)), Decision::Flush);
 }

@@ -55,6 +55,18 @@ fn a_failure_reaches_those_above_the_mark_and_none_below() {
     assert!(matches!(poll(&mut above, &woken), Poll::Ready(Err(Error::Closed))));
     assert!(matches!(mark.reach(LogOffset(11)).wait(), Err(Error::Closed)));
     assert!(mark.reach(LogOffset(10)).wait().is_ok());
+    assert!(matches!(mark.failure(), Some(Error::Closed)), "the first one stays");
+}
+
+#[test]
+fn a_ticket_says_what_it_waits_for_and_whether_that_is_there() {
+    let mark = Watermark::new(LogOffset(10));
+    assert!(mark.failure().is_none());
+    let [there, next] = [10, 11].map(|at| mark.reach(LogOffset(at)));
+    assert_eq!((there.place(), next.place()), (LogOffset(10), LogOffset(11)));
+    assert!(there.is_reached() && !next.is_reached());
+    wake(mark.advance(LogOffset(11)));
+    assert!(next.is_reached());
 }
 
 #[test]
@@ -80,8 +92,30 @@ fn a_waiter_that_comes_while_its_sync_runs_is_woken_by_that_sync() {
     mark.begin(LogOffset(10));
     let (mut late, woken) = (mark.reach(LogOffset(10)), Arc::new(Counted::default()));
     assert!(poll(&mut late, &woken).is_pending());
+    // With those that the sync covers, not with those behind it, of whom none is to be woken in vain.
+    let mut behind = mark.reach(LogOffset(11));
+    assert!(poll(&mut behind, &Arc::default()).is_pending());
+    {
+        let waiting = mark.waiting.lock();
+        let [covered, later] =
+            [&waiting.covered, &waiting.later].map(|generation| lowest(generation.as_ref()));
+        assert_eq!((covered, later), (10, 11));
+    }
     wake(mark.advance(LogOffset(10)));
     assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_mark_that_nobody_waits_for_moves_without_a_lock() {
+    let mark = Watermark::new(LogOffset(0));
+    mark.begin(LogOffset(5));
+    let [mut near, mut far] = [5, 9].map(|at| mark.reach(LogOffset(at)));
+    assert!(poll(&mut near, &Arc::default()).is_pending());
+    assert!(poll(&mut far, &Arc::default()).is_pending());
+    wake(mark.advance(LogOffset(5)));
+    assert_eq!(mark.awaited.load(Ordering::SeqCst), 9, "the one who is left");
+    wake(mark.advance(LogOffset(9)));
+    assert_eq!(mark.awaited.load(Ordering::SeqCst), u64::MAX, "nobody is");
 }
 
 #[test]
