@@ -2,7 +2,8 @@
 //! key, appends, closes, opens again and verifies. `MIGRATING.md` has the steps for a real broker.
 //!
 //! `cargo run --example rocketmq_takeover [STORE]`: the folder of a stopped broker's store, which is copied and not
-//! touched. Without one, a store that RocketMQ 5.3.3 wrote and that was killed, from this repository.
+//! touched; the copy stays, in the system's folder for temporary files. Without one, a store that RocketMQ 5.3.3 wrote
+//! and that was killed, from this repository; that copy goes.
 #![allow(
     clippy::print_stdout,
     clippy::disallowed_methods,
@@ -13,16 +14,22 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use sawlog::flush::SyncFlush;
-use sawlog::{LogOffset, Message, Options, QueueOffset, Retention, Store};
+use sawlog::{LogOffset, Message, Options, QueueOffset, Retention, Store, inspect};
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
-/// As the broker is configured: what no file says. The rest is read from the files.
-fn options(of_fixture: bool) -> Options {
+/// As the broker is configured. `maxHashSlotNum` and `maxIndexNum` stand in no file, but the entries of the index files
+/// show them, unless there is none yet. The other lengths are read from the files by opening.
+fn options(store: &Path) -> Outcome<Options> {
     // Nothing goes before it was looked at: records that were stored long ago would expire at once.
     let options = Options::new().flush(SyncFlush).retention(Retention::keep_all());
-    // `maxHashSlotNum` and `maxIndexNum`. A real broker has RocketMQ's defaults, which are ours.
-    if of_fixture { options.index_slots(100).index_entries(1000) } else { options }
+    let Some(index) = inspect::survey(store)?.index else { return Ok(options) };
+    let Some((slots, entries)) = index.geometry else {
+        println!("the index files do not show maxHashSlotNum and maxIndexNum: RocketMQ's defaults are taken");
+        return Ok(options);
+    };
+    println!("maxHashSlotNum={slots} maxIndexNum={entries}, as the index files show");
+    Ok(options.index_slots(slots).index_entries(entries))
 }
 
 fn copy(from: &Path, to: &Path) -> Outcome {
@@ -79,16 +86,18 @@ fn verify(store: &Store) -> Outcome<(u64, LogOffset)> {
 
 fn main() -> Outcome {
     let given = std::env::args_os().nth(1).map(PathBuf::from);
-    let of_fixture = given.is_none();
+    let keeps_copy = given.is_some();
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/rocketmq-5.3.3/killed");
     let source = given.unwrap_or(fixture);
     let folder = tempfile::tempdir()?;
     let root = folder.path().join("store");
     copy(&source, &root)?;
 
-    // Take over. The broker was killed: what its last moments left is put in order, and the report says how.
-    let store = Store::open(&root, options(of_fixture))?;
-    println!("{}\n{}", source.display(), store.recovery());
+    // Take over. If the broker was killed, what its last moments left is put in order, and the report says how.
+    println!("{}", source.display());
+    let options = options(&root)?;
+    let store = Store::open(&root, options.clone())?;
+    println!("{}", store.recovery());
     assert!(store.recovery().foreign_writer);
     let ends = tell(&store)?;
     let (theirs, end) = verify(&store)?;
@@ -119,7 +128,7 @@ fn main() -> Outcome {
     store.close()?;
 
     // As a service would find it the next morning; and then hand it back.
-    let store = Store::open(&root, options(of_fixture))?;
+    let store = Store::open(&root, options)?;
     println!("{}", store.recovery());
     assert!(store.recovery().clean_shutdown && !store.recovery().foreign_writer);
     let (records, end) = verify(&store)?;
@@ -129,6 +138,11 @@ fn main() -> Outcome {
 
     // Closed in order, it is a store that a broker opens: no abort mark, queues and index whole, the lock free.
     assert!(!root.join("abort").exists() && root.join("checkpoint").exists());
-    println!("handed back: start the broker with storePathRootDir={}", root.display());
+    if keeps_copy {
+        let root = folder.keep().join("store");
+        println!("a broker can be started on the copy, with storePathRootDir={}", root.display());
+    } else {
+        println!("a broker could be started on the copy now; it is removed, for it was made for this run");
+    }
     Ok(())
 }

@@ -98,15 +98,18 @@ pub enum Error {
         /// What it is, and what to do.
         why: Cow<'static, str>,
     },
-    /// A file's length does not fit the other files, or the options; nothing was touched. Put the file right, or
-    /// leave the length out of the options.
-    #[error("{} has {found} bytes where {expected} are expected", path.display())]
+    /// A file's length does not fit the other files, or all files' length does not fit the options; nothing was
+    /// touched. If `path` is a file, it was cut short, or is too long: put it right. If it is a folder, an option says
+    /// another length than the files in it have: leave the option unset, or open the folder that was meant.
+    #[error("{}", misfit(.path, *.found, *.expected))]
     Geometry {
-        /// The file.
+        /// The file; or the folder (`commitlog`, `consumequeue`) of which all files have another length than the options
+        /// say.
         path: PathBuf,
-        /// Its length in bytes.
+        /// Its length in bytes; of a folder, that of each of its files.
         found: u64,
-        /// The length that it should have.
+        /// The length in bytes that it should have; of a folder, that by the options: 20 for each entry of a queue's
+        /// file.
         expected: u64,
     },
     /// The place asked for was removed by retention, or is not there yet.
@@ -277,6 +280,8 @@ impl fmt::Display for Corruption {
     }
 }
 
+impl std::error::Error for Corruption {}
+
 /// The kinds of damage a record, a segment or one of our own files can show.
 ///
 /// ```
@@ -407,7 +412,51 @@ impl fmt::Display for Damage {
     }
 }
 
+impl std::error::Error for Damage {}
+
 /// Who holds a store.
 fn opener(pid: Option<u32>) -> String {
     pid.map_or_else(|| "another opener of the store".into(), |pid| format!("process {pid}"))
 }
+
+/// Bytes of an entry in a queue's file, whose length the options count in entries.
+const ENTRY_BYTES: u64 = 20;
+
+/// What does not fit, and what to do about it. The path tells: of folders only these two are held against options, and
+/// files in the log's folder are the log's.
+fn misfit(path: &Path, found: u64, expected: u64) -> String {
+    let named = |part: Option<&Path>, name: &str| part.and_then(Path::file_name).is_some_and(|is| is == name);
+    let folder = path.display();
+    let choice = "leave the option unset to take what is there, or open another folder";
+    if named(Some(path), "commitlog") {
+        return format!(
+            "{folder}: its segments have {found} bytes, and Options::segment_bytes says {expected}; {choice}"
+        );
+    }
+    if named(Some(path), "consumequeue") {
+        let (found, expected) = (found / ENTRY_BYTES, expected / ENTRY_BYTES);
+        return format!(
+            "{folder}: the files of its queues have {found} entries, and Options::queue_segment_entries says \
+             {expected}; {choice}"
+        );
+    }
+    let (wrong, cure) = match (named(path.parent(), "commitlog"), found < expected) {
+        (true, true) => (
+            "was cut short",
+            "put the whole file back; without it, `sawlog repair DIR --damage cut` pads it with zeros and cuts the log \
+             behind its last whole record",
+        ),
+        // The first segment sets the length: it may be the one that is wrong.
+        (true, false) => (
+            "is longer than the log's first segment",
+            "put back whichever of the two is not as it was written",
+        ),
+        (false, true) => ("was cut short", "open the store again, which makes it anew from the log"),
+        (false, false) => ("is too long", "open the store again, which makes it anew from the log"),
+    };
+    format!("{} {wrong}: {found} bytes where {expected} are expected; {cure}", path.display())
+}
+
+#[cfg(test)]
+#[path = "error_tests.rs"]
+mod tests;

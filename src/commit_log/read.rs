@@ -37,6 +37,7 @@ pub(super) const HEAD_BYTES: usize = 8;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Raw {
     /// Where the bytes begin in the log.
     pub offset: LogOffset,

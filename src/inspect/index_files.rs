@@ -1,20 +1,12 @@
 //! The files of the key index, read without believing them, and how they are divided.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use crate::checkpoint::Snapshot;
 use crate::disk::{Access, Disk, DiskFile};
 use crate::error::{Error, Result};
 use crate::inspect::folder::{self, OddFile};
-use crate::key_index::{Entry, EntryBytes, Geometry, HEADER_LEN, Header};
-
-/// RocketMQ's own (spec 4.1).
-const DEFAULT: Geometry = Geometry { slots: 5_000_000, entries: 20_000_000 };
-/// Bytes read by one call; a multiple of an entry's 20.
-const PIECE_BYTES: usize = 20 * 16_384;
-/// Entries that must form chains before a division is believed.
-const ENOUGH: u32 = 64;
+use crate::key_index::{DEFAULT, Geometry, HEADER_LEN, Header, divide};
 
 /// An index file by its name.
 #[derive(Clone, Debug)]
@@ -66,62 +58,16 @@ pub(super) fn geometry(
         return Ok(Some(fitting));
     }
     for file in files.iter().filter(|file| file.len == len) {
-        if let Some(found) = divide(disk, file)? {
+        if let Some(found) = divided(disk, file)? {
             return Ok(Some(found));
         }
     }
     Ok(None)
 }
 
-/// Entries lie from the file's end backwards, 20 bytes each; the first key's is known by the record that the header
-/// names. What stands before it are the slots.
-fn divide(disk: &dyn Disk, place: &IndexPlace) -> Result<Option<Geometry>> {
+fn divided(disk: &dyn Disk, place: &IndexPlace) -> Result<Option<Geometry>> {
     let Some(file) = open(disk, place)? else { return Ok(None) };
-    let Some(head) = header(&*file, &place.path)?.filter(|head| head.next_entry > 1) else { return Ok(None) };
-    let front = HEADER_LEN as u64 + 4;
-    let mut at = front + place.len.saturating_sub(front) % 20;
-    let mut bytes = vec![0; PIECE_BYTES];
-    while at < place.len {
-        let step = bytes.len().min(usize::try_from(place.len - at).unwrap_or(usize::MAX));
-        let Some(piece) = bytes.get_mut(..step) else { break };
-        file.read_at(at, piece).map_err(|e| Error::io("reading", &place.path, e))?;
-        for (entry, place_at) in piece.as_chunks::<20>().0.iter().zip((at..).step_by(20)) {
-            let is_first = Entry::decode(entry).is_some_and(|e| e.at == head.begin_offset && e.prev == 0);
-            // The first key's entry is number 1; number 0 stands before it and is never used.
-            let slots = u32::try_from((place_at.saturating_sub(HEADER_LEN as u64 + 20)) / 4).unwrap_or(0);
-            let entries = u32::try_from((place.len - place_at) / 20 + 1).unwrap_or(0);
-            let geometry = Geometry { slots, entries };
-            let fits = is_first && slots > 0 && geometry.file_bytes() == place.len;
-            if fits && head.next_entry <= entries && is_chained(&*file, place, geometry, &head)? {
-                return Ok(Some(geometry));
-            }
-        }
-        at += step as u64;
-    }
-    Ok(None)
-}
-
-/// Whether the first entries name each other as putting them one after the other makes them.
-fn is_chained(file: &dyn DiskFile, place: &IndexPlace, geometry: Geometry, head: &Header) -> Result<bool> {
-    let mut newest: HashMap<u32, u32> = HashMap::new();
-    let mut before = head.begin_offset;
-    for number in 1..head.next_entry.min(ENOUGH) {
-        let mut bytes = EntryBytes::default();
-        let at = geometry.entry_at(number);
-        file.read_at(at, &mut bytes).map_err(|e| Error::io("reading", &place.path, e))?;
-        let Some(entry) = Entry::decode(&bytes) else { return Ok(false) };
-        let prev = newest.insert(geometry.slot_of(entry.hash), number).unwrap_or(0);
-        if entry.prev != prev || entry.at < before || entry.at > head.end_offset {
-            return Ok(false);
-        }
-        before = entry.at;
-    }
-    // Of few keys the slots must tell, too: zeros could be entries of anything.
-    let (slot, number) = newest.into_iter().next().unwrap_or_default();
-    let mut word = [0; 4];
-    file.read_at(geometry.slot_at(slot), &mut word).map_err(|e| Error::io("reading", &place.path, e))?;
-    let points_at = u32::from_be_bytes(word);
-    Ok(points_at >= number && points_at < head.next_entry)
+    divide(&*file).map_err(|e| Error::io("reading", &place.path, e))
 }
 
 /// Opens an index file; `None` if it has vanished.

@@ -7,7 +7,7 @@ use crate::disk::Access;
 use crate::error::{Corruption, Error, Result};
 use crate::inspect::parts::Parts;
 use crate::key_index::{IndexSurvey, KeyIndex};
-use crate::offset::LogOffset;
+use crate::offset::{LogOffset, LogRange};
 use crate::recovery::{self, Before, DerivedFiles, MovedBack, OnDamage, Plan, Scope, known_index};
 use crate::segment::{self, SegmentList};
 
@@ -77,6 +77,8 @@ pub struct Recovery {
     pub rewritten_bytes: u64,
     /// What would be cut off, and put aside in the `sawlog` folder first.
     pub cuts: Vec<PlannedCut>,
+    /// Parts of the log that are on the list of damage and are sound again: they would be taken off it.
+    pub lifted: Vec<LogRange>,
     /// Segments that retention has given up, and whose files would be removed.
     pub removed_segments: u64,
     /// From where on queues and key index would be derived; `None`: all of them made anew.
@@ -159,8 +161,16 @@ fn plan(parts: &Parts, on_damage: OnDamage) -> Result<Plan> {
     let derived_to = derived_to(parts, &before)?;
     let pointers = Pointers::new(&**disk, layout.consume_queues(), &parts.queues);
     let (segments, before) = (&segments, &before);
-    let (progress, may_read_ahead) = (None, false);
-    recovery::plan(&Scope { segments, before, on_damage, pointers, derived_to, progress, may_read_ahead })
+    recovery::plan(&Scope {
+        segments,
+        before,
+        on_damage,
+        forgets_list: false,
+        pointers,
+        derived_to,
+        progress: None,
+        may_read_ahead: false,
+    })
 }
 
 /// Up to where the files of queues and key index would be relied on by options that say what the snapshot says.
@@ -201,6 +211,7 @@ fn told(parts: &Parts, plan: Plan) -> Recovery {
         log_end: end,
         rewritten_bytes: end.since(plan.rewrite_from),
         cuts,
+        lifted: plan.report.lifted,
         removed_segments: parts.given_up.len() as u64,
         derive_from: plan.replay_from,
         queues_moved_back: plan.report.queues_moved_back,

@@ -170,6 +170,9 @@ impl Display for Recovery {
         if self.removed_segments > 0 {
             write!(f, "\n  {} segments that retention has given up would be removed", self.removed_segments)?;
         }
+        for part in &self.lifted {
+            write!(f, "\n  sound again, and would be taken off the list of damage: {part}")?;
+        }
         match self.derive_from {
             None if self.records > 0 => write!(f, "\n  queues and key index would be made anew")?,
             Some(from) if from < end => {

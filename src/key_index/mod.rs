@@ -10,10 +10,12 @@
 //! One thread (the dispatcher) puts; one (the recorder) writes out, syncs, closes; any number search.
 //! The format is spec 4, to the byte; where a look-up finds more than RocketMQ's, [`Search`] says how.
 
+mod divide;
 mod file;
 mod hash;
 mod load;
 mod name;
+mod other;
 mod pending;
 mod retire;
 mod search;
@@ -35,7 +37,9 @@ use file::IndexFile;
 use retire::Retired;
 use shape::ENTRY_LEN;
 
+pub(crate) use divide::{DEFAULT, divide};
 pub(crate) use hash::TopicHash;
+pub(crate) use other::OtherIndex;
 pub(crate) use search::Search;
 pub(crate) use shape::{Entry, EntryBytes, Geometry, HEADER_LEN, Header};
 pub(crate) use survey::{IndexSurvey, KnownFile};

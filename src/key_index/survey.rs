@@ -86,7 +86,7 @@ fn is_number(name: &str) -> bool {
 }
 
 /// The number that a name of ours stands for.
-fn ours(name: &str) -> Option<u64> {
+pub(super) fn ours(name: &str) -> Option<u64> {
     name.parse().ok().filter(|number| name::digits(*number) == name)
 }
 

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::Corruption;
+use crate::key_index::OtherIndex;
 use crate::offset::{LogOffset, LogRange, QueueOffset};
 
 pub(crate) use apply::apply;
@@ -54,6 +55,10 @@ pub enum OnDamage {
     Refuse,
     /// RocketMQ's own rule: the log ends at the first broken record. What lies behind it is put aside in the
     /// `sawlog` folder first, where RocketMQ would delete it.
+    ///
+    /// Only what opening looks at is found; with [`Options::rebuild_derived`](crate::Options::rebuild_derived) that is
+    /// all of the log. What is on the list of [`OnDamage::Quarantine`] ends it with
+    /// [`Options::forget_quarantine`](crate::Options::forget_quarantine) alone.
     FirstBroken,
     /// The damaged parts are put on a list (`sawlog/quarantine`), durably, and stepped over; everything around them is
     /// served, and appended to. Nothing is cut but a torn tail. Reading one answers
@@ -68,7 +73,7 @@ pub enum OnDamage {
     /// What is listed is known: later opens go on with it, whatever they do about new damage. Each of them looks
     /// whether the bytes have been put back, from a copy or a backup, takes what is sound off the list, and derives
     /// queues and key index anew. Do not hand the store to a Java broker before: it knows of no list, and cuts the log
-    /// at damage that it meets.
+    /// at damage that it meets. [`Options::forget_quarantine`](crate::Options::forget_quarantine) gives the list up.
     Quarantine,
 }
 
@@ -91,7 +96,9 @@ pub enum OnDamage {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RecoveryReport {
-    /// Whether the last writer, whoever it was, closed the store in order.
+    /// Whether no store was there: neither log nor queues, and no mark of any writer. It was made now.
+    pub created: bool,
+    /// Whether the last writer, whoever it was, closed the store in order; also if there was none.
     pub clean_shutdown: bool,
     /// Whether a store of another kind, such as a Java broker's, wrote last.
     pub foreign_writer: bool,
@@ -125,6 +132,8 @@ pub struct RecoveryReport {
     pub misnumbered: u64,
     /// Files that stood among queues or index files and are none of theirs, and where they are kept.
     pub set_aside: Vec<PathBuf>,
+    /// Of those, the index files that are whole ones of another geometry, or of another length than their geometry has.
+    pub(crate) other_index: Vec<OtherIndex>,
     /// Queues whose next offset is lower than one that was known before, or than where a broker's queue files ended: a
     /// consumer position may point past it.
     pub queues_moved_back: Vec<MovedBack>,
@@ -155,6 +164,7 @@ pub struct RecoveryReport {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Quarantined {
     /// The part.
     pub part: LogRange,
@@ -183,6 +193,7 @@ pub struct Quarantined {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Cut {
     /// Where they began in the log.
     pub from: LogOffset,
@@ -231,33 +242,8 @@ pub struct MovedBack {
 
 impl fmt::Display for RecoveryReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ended = if self.clean_shutdown { "closed in order" } else { "not closed in order" };
-        let who = if self.foreign_writer { " by another program" } else { "" };
-        write!(
-            f,
-            "{ended}{who}; {} records checked from offset {} on; the log ends at {}; {} bytes made durable again; {:?}",
-            self.records, self.scanned_from, self.log_end, self.rewritten_bytes, self.took
-        )?;
-        if self.removed_segments > 0 {
-            write!(f, "\n{} segments removed that retention had given up", self.removed_segments)?;
-        }
-        if self.rebuilt {
-            write!(f, "\nqueues and key index made anew from the log")?;
-        } else if self.derived_from < self.log_end {
-            write!(f, "\nqueues and key index derived from offset {} on", self.derived_from)?;
-        }
-        for (count, what) in [
-            (self.doubled, "records whose queue offset an earlier record has"),
-            (self.missing, "queue offsets without a record"),
-            (self.misnumbered, "records that no queue can hold at their offset"),
-        ] {
-            if count > 0 {
-                write!(f, "\n{count} {what}")?;
-            }
-        }
-        for path in &self.set_aside {
-            write!(f, "\nno part of a queue or index, kept in {}", path.display())?;
-        }
+        self.tell_log(f)?;
+        self.tell_derived(f)?;
         for cut in &self.cuts {
             let kind = if cut.damage { "damage" } else { "unsynced tail" };
             let (from, to, saved) = (cut.from, cut.to, cut.saved.display());
@@ -280,6 +266,65 @@ impl fmt::Display for RecoveryReport {
     }
 }
 
+impl RecoveryReport {
+    fn tell_log(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.created {
+            return write!(f, "a new store; {:?}", self.took);
+        }
+        let ended = if self.clean_shutdown { "closed in order" } else { "not closed in order" };
+        let who = if self.foreign_writer { " by another program" } else { "" };
+        let records = counted(self.records, "record", "records");
+        let bytes = counted(self.rewritten_bytes, "byte", "bytes");
+        write!(
+            f,
+            "{ended}{who}; {records} checked from offset {} on; the log ends at {}; {bytes} made durable again; {:?}",
+            self.scanned_from, self.log_end, self.took
+        )?;
+        if self.removed_segments > 0 {
+            let segments = counted(self.removed_segments, "segment", "segments");
+            write!(f, "\n{segments} removed that retention had given up")?;
+        }
+        Ok(())
+    }
+
+    fn tell_derived(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.rebuilt {
+            write!(f, "\nqueues and key index made anew from the log")?;
+        } else if self.derived_from < self.log_end {
+            write!(f, "\nqueues and key index derived from offset {} on", self.derived_from)?;
+        }
+        let odd = [
+            (
+                self.doubled,
+                "record whose queue offset an earlier record has",
+                "records whose queue offset an earlier record has",
+            ),
+            (self.missing, "queue offset without a record", "queue offsets without a record"),
+            (
+                self.misnumbered,
+                "record that no queue can hold at its offset",
+                "records that no queue can hold at their offset",
+            ),
+        ];
+        for (count, one, many) in odd.into_iter().filter(|(count, ..)| *count > 0) {
+            write!(f, "\n{}", counted(count, one, many))?;
+        }
+        for path in &self.set_aside {
+            let kept = path.display();
+            match self.other_index.iter().find(|other| other.path == *path) {
+                Some(other) => write!(f, "\n{other}; kept in {kept}")?,
+                None => write!(f, "\nno part of a queue or index, kept in {kept}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// So many of something, in words.
+fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 /// How often a recovery tells where it is.
 const PROGRESS_BYTES: u64 = 64 << 20;
 
@@ -300,6 +345,7 @@ const PROGRESS_BYTES: u64 = 64 << 20;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RecoveryProgress {
     /// The place up to which the log was checked. At a bad place it runs ahead, to see what stands behind that, and comes
     /// back.
@@ -319,3 +365,7 @@ impl fmt::Debug for OnProgress {
         f.write_str("OnProgress")
     }
 }
+
+#[cfg(test)]
+#[path = "report_tests.rs"]
+mod tests;

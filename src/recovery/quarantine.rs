@@ -35,7 +35,9 @@ impl Listed {
         ours: bool,
     ) -> Result<Listed> {
         let before = scope.before;
-        let mut listed = Listed { has_changed: before.quarantine_is_bad, ..Listed::default() };
+        let is_forgotten = scope.forgets_list && !before.quarantine.is_empty();
+        let mut listed =
+            Listed { has_changed: before.quarantine_is_bad || is_forgotten, ..Listed::default() };
         if !ours {
             return Ok(Listed { list: known, ..listed });
         }
@@ -70,8 +72,11 @@ impl Listed {
     }
 }
 
-/// What is listed, without what retention has removed since.
+/// What is listed and still counts, without what retention has removed since.
 pub(super) fn known_parts(scope: &Scope<'_>) -> Quarantine {
+    if scope.forgets_list {
+        return Quarantine::default();
+    }
     let mut known = scope.before.quarantine.clone();
     known.retire(scope.segments.first().unwrap_or_default());
     known

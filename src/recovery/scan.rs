@@ -20,6 +20,8 @@ pub(crate) struct Scope<'a> {
     pub(crate) segments: &'a SegmentList,
     pub(crate) before: &'a Before,
     pub(crate) on_damage: OnDamage,
+    /// Whether the list of damage counts for nothing: what is on it is damage like any other.
+    pub(crate) forgets_list: bool,
     /// Where the queues' files say that records begin.
     pub(crate) pointers: Pointers<'a>,
     /// Up to where the files of queues and key index are whole; `None` where they cannot be relied on.

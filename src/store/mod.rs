@@ -124,6 +124,7 @@ impl fmt::Debug for Inner {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Marks {
     /// The first byte that is still there.
     pub first: LogOffset,

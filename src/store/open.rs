@@ -9,6 +9,7 @@ use crate::commit_log::{CommitLog, OnFailure, Setup, Start, Terms, Watch};
 use crate::disk::{Access, Disk, Holder, Lock, default_for};
 use crate::dispatch::Dispatcher;
 use crate::error::{Error, Result};
+use crate::key_index::{Geometry, OtherIndex};
 use crate::layout::Layout;
 use crate::message::Checksum;
 use crate::offset::{LogOffset, LogRange};
@@ -117,6 +118,8 @@ fn open_on(
     let found = Found { before: &before, shape, keeper: &keeper, report: &mut report };
     let recorder = Arc::new(derivation.open(disk, &layout, &log, &plan, options, found)?);
     let _ = late.set(Arc::downgrade(recorder.dispatcher()));
+    // Files of queues without a log are told of: such a store is none that was made now.
+    report.created &= report.queues_moved_back.is_empty() && report.set_aside.is_empty();
     report.took = clock.elapsed();
     drop(recovering);
     let disk = Arc::clone(disk);
@@ -156,23 +159,59 @@ fn look(disk: &Arc<dyn Disk>, layout: &Layout, options: &Options) -> Result<Look
     let mut survey = Survey::of(&**disk, &dir)?;
     let before = Before::read(&**disk, layout, options.on_damage)?;
     let given_up = before.first().map_or_else(Vec::new, |first| survey.give_up(first));
-    let segment_bytes = options.segment_bytes_for(&dir, survey.segment_bytes)?;
+    let created = is_new(&survey, &before);
+    let segment_bytes = options
+        .segment_bytes_for(&dir, survey.segment_bytes)
+        .map_err(|error| was_cut_short(error, &survey, &before))?;
     let segments = SegmentList::new(Arc::clone(disk), dir, segment_bytes, &survey, Access::Write);
     let segments = segments.keep_open(usize::try_from(options.open_segments).unwrap_or(usize::MAX));
     let derivation = Derivation::look(disk, layout, options, &before)?;
     let (progress, on_damage) = (options.on_recovery.as_ref(), options.on_damage);
     let derived_to = derivation.whole_to;
     let pointers = derivation.pointers(&**disk, layout);
-    let plan = recovery::plan(&Scope {
+    let mut plan = recovery::plan(&Scope {
         segments: &segments,
         before: &before,
         on_damage,
+        forgets_list: options.forgets_list,
         pointers,
         derived_to,
         progress,
         may_read_ahead: !options.by_hand,
     })?;
+    plan.report.created = created;
     Ok(Looked { survey, given_up, before, segments, plan, derivation })
+}
+
+/// Whether there is no trace of a log or of a writer. Queues may be left yet.
+fn is_new(survey: &Survey, before: &Before) -> bool {
+    let writes = before.mark.is_some() || before.snapshot.is_some() || before.abort.is_some();
+    let is_told = writes || before.java_flushed.is_some() || !before.side_damage.is_empty();
+    survey.segments.is_empty() && survey.empty_last.is_none() && !is_told
+}
+
+/// A log's only file that is shorter than both our mark and the options say was cut short: no option is wrong, and to
+/// leave it unset would take the rest for a whole segment.
+fn was_cut_short(error: Error, survey: &Survey, before: &Before) -> Error {
+    let known = before.mark.as_ref().map(|mark| mark.segment_bytes);
+    match (error, &survey.segments[..]) {
+        (Error::Geometry { found, expected, .. }, [(_, path)])
+            if known == Some(expected) && found < expected =>
+        {
+            Error::Geometry { path: path.clone(), found, expected }
+        }
+        (error, _) => error,
+    }
+}
+
+/// Of the files that were put aside, those of a key index that was made by other options, for the report.
+fn other_index(disk: &dyn Disk, kept: &[PathBuf], before: &Before, options: &Options) -> Vec<OtherIndex> {
+    if !options.key_index {
+        return Vec::new();
+    }
+    let known = before.snapshot.as_ref().and_then(|snapshot| snapshot.index.as_ref());
+    let known = known.map(|index| Geometry { slots: index.slots, entries: index.entries });
+    OtherIndex::among(disk, kept, known, options.index)
 }
 
 /// Everything that changes the folder, from the abort mark on. May stop anywhere and be begun again.
@@ -202,6 +241,7 @@ fn change(
     // Not before what the mark says of them is durable.
     plan.report.removed_segments = finish_sweep(&**disk, segments.dir(), given_up)?;
     derivation.prepare(&**disk, layout, before, plan, options)?;
+    plan.report.other_index = other_index(&**disk, &plan.report.set_aside, before, options);
     // Behind what says that nothing derived counts, if the list has changed: a cut in between leaves no entry of a
     // listed record that is counted on. Before anything is cut or appended. Written again where it is the same, for a
     // killed process may have left its name in the page cache alone.

@@ -75,6 +75,7 @@ pub struct Options {
     pub(super) open_segments: u32,
     pub(super) delay_levels: DelayLevels,
     pub(super) rebuild: bool,
+    pub(super) forgets_list: bool,
     pub(super) retention: Retention,
     pub(super) disk: Option<Arc<dyn Disk>>,
     pub(super) clock: Arc<dyn Clock>,
@@ -103,6 +104,7 @@ impl Default for Options {
             open_segments: 256,
             delay_levels: DelayLevels::default(),
             rebuild: false,
+            forgets_list: false,
             retention: Retention::default(),
             disk: None,
             clock: Arc::new(SystemClock::new()),
@@ -303,6 +305,35 @@ impl Options {
         Options { rebuild: true, ..self }
     }
 
+    /// The list of damage ([`OnDamage::Quarantine`]) counts for nothing at this opening: all of the log is looked at, and
+    /// what was listed is damage like any other. With [`OnDamage::FirstBroken`] the log ends there, and a broker can open
+    /// the store again; with [`OnDamage::Quarantine`] the list is made anew. Default: no.
+    ///
+    /// ```
+    /// # use sawlog::{Message, OnDamage, Options, Store};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = Store::open(folder.path(), Options::new().segment_bytes(1 << 16))?;
+    /// # store.append_batch(&[Message::new("orders", "paid"), Message::new("orders", "sent")])?.wait()?;
+    /// # store.close()?;
+    /// # let log = folder.path().join("commitlog/00000000000000000000");
+    /// # let mut bytes = std::fs::read(&log)?;
+    /// # bytes[88] ^= 1;
+    /// # std::fs::write(&log, bytes)?;
+    /// let store = Store::open(folder.path(), Options::new().on_damage(OnDamage::Quarantine))?;
+    /// assert_eq!(store.quarantined().len(), 1); // the first message; the second is served
+    /// store.close()?;
+    /// // It is to be a broker's again, and nobody has the bytes.
+    /// let cut = Options::new().on_damage(OnDamage::FirstBroken).forget_quarantine();
+    /// let store = Store::open(folder.path(), cut)?;
+    /// assert!(store.quarantined().is_empty() && !store.recovery().cuts.is_empty());
+    /// # store.close()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn forget_quarantine(self) -> Options {
+        Options { forgets_list: true, ..self }
+    }
+
     /// How long records stay, and when the disk is too full for more. It is not written down: every open says it
     /// again. It may be changed while the store runs ([`Store::set_retention`](crate::Store::set_retention)). Default:
     /// 72 hours, 85 % of the disk, appends refused above 90 %, as with RocketMQ; see [`Retention`].
@@ -425,9 +456,12 @@ impl Options {
             (Some(expected), Some(found)) if expected != found => {
                 Err(Error::Geometry { path: dir.to_path_buf(), found, expected })
             }
+            // No option is wrong here: nobody who follows the format has made these files.
             (_, Some(found)) if found > *SEGMENT_BYTES.end() => {
-                let expected = *SEGMENT_BYTES.end();
-                Err(Error::Geometry { path: dir.to_path_buf(), found, expected })
+                let most = SEGMENT_BYTES.end();
+                let why =
+                    format!("its segments have {found} bytes, and {most} are the most; open another folder");
+                Err(Error::Foreign { path: dir.to_path_buf(), why: why.into() })
             }
             (_, Some(found)) => Ok(found),
             (asked, None) => Ok(asked.unwrap_or(DEFAULT_SEGMENT_BYTES)),
@@ -444,3 +478,7 @@ pub(super) fn window_bytes(ack_when: Level, max_message_bytes: u32) -> u64 {
     };
     base + 2 * (u64::from(max_message_bytes) + RECORD_EXTRA_BYTES + 16)
 }
+
+#[cfg(test)]
+#[path = "options_tests.rs"]
+mod tests;

@@ -75,7 +75,7 @@ const REFUSED: &[(&str, Arrange, Fits, &str)] = &[
         "a shortened last segment",
         |w| shorten(w, THREE, 5000),
         |e| matches!(e, Error::Geometry { found: 5000, expected: SEGMENT, .. }),
-        "5000 bytes where 65536",
+        "/store/commitlog/00000000000000131072 was cut short: 5000 bytes where 65536",
     ),
     (
         "a shortened sealed segment",
@@ -140,6 +140,28 @@ fn a_folder_that_is_no_whole_store_is_refused_with_the_file_and_left_alone() {
             assert_eq!(world.disk.open_handles(), 0, "{what}");
         }
     }
+}
+
+/// By its files alone such a log has short segments, and an option that says another length looks wrong: to leave it
+/// unset, as the error advised, would have taken the rest for a whole segment.
+#[test]
+fn a_log_of_one_file_that_was_cut_short_is_told_by_that_file() {
+    let world = World::new();
+    let store = world.sync();
+    store.append_and_wait(&numbered(0)).unwrap();
+    store.close().unwrap();
+    shorten(&world, ONE, 8000);
+    let before = world.disk.fingerprint();
+    let error = Store::open("/store", world.options(SyncFlush)).unwrap_err();
+    assert!(
+        matches!(&error, Error::Geometry { path, found: 8000, expected: SEGMENT } if *path == log(ONE)),
+        "{error:?}"
+    );
+    assert!(error.to_string().contains("was cut short: 8000 bytes where 65536"), "{error}");
+    assert_eq!(world.disk.fingerprint(), before);
+    // Another length than that of the mark is a matter of options again.
+    let error = Store::open("/store", world.options(SyncFlush).segment_bytes(2 * SEGMENT)).unwrap_err();
+    assert!(error.to_string().contains("Options::segment_bytes says 131072"), "{error}");
 }
 
 /// An orderly end was believed without a look at the names: the scan began in the last segment, and a store whose

@@ -28,6 +28,7 @@ mod failures;
 mod flush_policy;
 mod found;
 mod fuzzed;
+mod given_up_list;
 mod idle;
 mod inspect;
 mod java_stores;

@@ -1,5 +1,6 @@
 //! Opening again: after an orderly end, after none, by another policy, by somebody else at the same time.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use parking_lot::Mutex;
 use sawlog::disk::sim::Survivors;
 use sawlog::flush::{AsyncFlush, SyncFlush};
 use sawlog::message::Checksum;
-use sawlog::{Damage, Error, LogOffset, OnDamage, Options, QueueOffset, RecoveryReport, Store};
+use sawlog::{Damage, Error, LogOffset, OnDamage, Options, QueueOffset, RecoveryReport, Retention, Store};
 
 use crate::watched::is_mark;
 use crate::world::*;
@@ -19,7 +20,7 @@ fn append_some(store: &Store, from: u64, to: u64) {
 }
 
 #[test]
-fn a_new_store_reports_nothing_to_recover() {
+fn a_new_store_reports_that_it_is_new_and_nothing_to_recover() {
     let world = World::new();
     let store = world.sync();
     let report = store.recovery();
@@ -27,7 +28,14 @@ fn a_new_store_reports_nothing_to_recover() {
     assert!(report.clean_shutdown && !report.foreign_writer);
     assert_eq!((report.records, report.log_end, report.rewritten_bytes), (0, LogOffset::ZERO, 0));
     assert_eq!((&report.cuts, &report.side_damage), (&expected.cuts, &expected.side_damage));
-    assert!(report.to_string().starts_with("closed in order; 0 records checked"), "{report}");
+    assert!(report.created && report.to_string().starts_with("a new store; "), "{report}");
+    store.close().unwrap();
+    let store = world.sync();
+    let report = store.recovery();
+    assert!(
+        !report.created && report.to_string().starts_with("closed in order; 0 records checked"),
+        "{report}"
+    );
 }
 
 #[test]
@@ -328,12 +336,65 @@ fn the_files_say_how_long_a_segment_is() {
     let before = world.disk.fingerprint();
     match Store::open("/store", world.options(SyncFlush).segment_bytes(200_000)) {
         Err(error @ Error::Geometry { found: 100_000, expected: 200_000, .. }) => {
-            let text = error.to_string();
-            assert!(text.contains("100000") && text.contains("200000"), "{text}");
+            let says =
+                "/store/commitlog: its segments have 100000 bytes, and Options::segment_bytes says 200000; ";
+            assert!(error.to_string().starts_with(says), "{error}");
         }
         other => panic!("{other:?}"),
     }
     assert_eq!(world.disk.fingerprint(), before);
+}
+
+#[test]
+fn the_files_say_how_many_entries_a_file_of_a_queue_has() {
+    let world = World::new();
+    let store = world.sync();
+    append_some(&store, 0, 100);
+    store.close().unwrap();
+    let before = world.disk.fingerprint();
+    match Store::open("/store", world.options(SyncFlush).queue_segment_entries(300_000)) {
+        Err(error @ Error::Geometry { found: 640, expected: 6_000_000, .. }) => {
+            let says = "/store/consumequeue: the files of its queues have 32 entries, and \
+                        Options::queue_segment_entries says 300000; ";
+            assert!(error.to_string().starts_with(says), "{error}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(world.disk.fingerprint(), before);
+}
+
+/// Files of a key index say nothing of how they are divided: those of a broker that was configured otherwise are put
+/// aside, and made anew as the options say. Reported as rubbish, nobody learnt which options would keep them.
+#[test]
+fn index_files_of_another_geometry_are_put_aside_and_told_with_the_options_that_keep_them() {
+    let world = World::new();
+    let store = world.sync();
+    for n in 0..100 {
+        store.append(&numbered(n).key(&format!("key-{n}"))).unwrap().forget();
+    }
+    store.close().unwrap();
+    let other = || world.options(SyncFlush).index_slots(8).index_entries(1000);
+    let store = Store::open("/store", other()).unwrap();
+    let report = store.recovery();
+    let [kept] = &report.set_aside[..] else { panic!("{report}") };
+    let says = format!(
+        "\nindex file of 64 slots and 256 entries where 8 and 1000 are configured: set Options::index_slots and \
+         index_entries to keep it; kept in {}",
+        kept.display()
+    );
+    assert!(report.rebuilt && report.to_string().contains(&says), "{report}");
+    store.close().unwrap();
+
+    // A broker tells nobody its options: its entries do.
+    let world = World::new();
+    let java = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/rocketmq-5.3.3/killed");
+    world.disk.copy_in(&sawlog::disk::OsDisk::new(), &java, "/store").unwrap();
+    let options = Options::new().disk(world.disk.clone()).retention(Retention::keep_all()).by_hand();
+    let store = Store::open("/store", options).unwrap();
+    let report = store.recovery();
+    let says = "\nindex file of 100 slots and 1000 entries where 5000000 and 20000000 are configured: ";
+    assert!(!report.set_aside.is_empty(), "{report}");
+    assert_eq!(report.to_string().matches(says).count(), report.set_aside.len(), "{report}");
 }
 
 #[test]

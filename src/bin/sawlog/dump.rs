@@ -1,14 +1,14 @@
 //! `sawlog dump`: messages as JSON lines.
 
 use sawlog::inspect::Reader;
-use sawlog::{Bound, Error, LogOffset, QueueOffset, Record};
+use sawlog::{Bound, Corruption, Error, LogOffset, QueueOffset, Record};
 use serde_json::Value;
 
 use crate::failure::{Failure, Result};
 use crate::interrupt::Interrupt;
 use crate::output::Out;
 use crate::records::{self, BodyAs, Times};
-use crate::store::StoreArgs;
+use crate::store::{StoreArgs, say_if_absent};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -18,7 +18,8 @@ Examples:
   sawlog dump /var/lib/store --time 2024-05-01..2024-05-02 | jq .body
 
 One JSON object a line, in log order (with --queue: in queue order; with --key: newest first). Damage
-ends the output with exit code 1; `sawlog verify` tells what is behind it.";
+that is listed (`sawlog repair --damage quarantine`) is stepped over, other damage ends the output; the exit code is 1
+after both. `sawlog verify` tells where whole records begin behind it.";
 
 /// See the file's text.
 #[derive(Clone, Debug, clap::Args)]
@@ -72,14 +73,24 @@ fn print(args: &Args, reader: &Reader, out: &mut Out, interrupt: &Interrupt) -> 
     let times = args.time.unwrap_or(Times::ALL);
     let mut left = args.limit.unwrap_or(usize::MAX);
     let mut failed = None;
-    for record in records(args, reader, times)? {
+    let mut found = records(args, reader, times, args.from)?;
+    while let Some(record) = found.next() {
         interrupt.check()?;
         let record = match record {
             Ok(record) => record,
-            // A damaged record hides no other one from a search by key; where one follows the other it ends.
-            Err(error @ Error::Corrupt(_)) => {
-                failed = Some(Failure::of_store(error));
-                if args.key.is_some() { continue } else { break }
+            // A damaged record hides no other one from a search by key; where one follows the other it ends, unless the
+            // damage is on the list of what is stepped over.
+            Err(Error::Corrupt(damage)) => {
+                let next = behind(args, &damage)?;
+                failed = Some(Failure::Damaged(told(args, &damage, next)));
+                match next {
+                    _ if args.key.is_some() => continue,
+                    Some(next) => {
+                        found = records(args, reader, times, Some(next.0))?;
+                        continue;
+                    }
+                    None => break,
+                }
             }
             Err(error) => return Err(Failure::of_store(error)),
         };
@@ -97,13 +108,35 @@ fn print(args: &Args, reader: &Reader, out: &mut Out, interrupt: &Interrupt) -> 
         }
         out.line(Value::Object(object))?;
     }
+    let is_empty = left == args.limit.unwrap_or(usize::MAX);
+    if let Some(topic) = args.topic.as_ref().filter(|_| is_empty) {
+        out.flush()?;
+        say_if_absent(reader, topic, args.queue)?;
+    }
     failed.map_or(Ok(()), Err)
+}
+
+/// Where a listed part of the log ends that this damage lies in.
+fn behind(args: &Args, damage: &Corruption) -> Result<Option<LogOffset>> {
+    if args.queue.is_some() || args.key.is_some() {
+        return Ok(None);
+    }
+    let listed = args.store.look().survey().map_err(Failure::of_store)?.quarantined;
+    Ok(listed.iter().find(|part| part.from <= damage.at && damage.at < part.to).map(|part| part.to))
+}
+
+fn told(args: &Args, damage: &Corruption, next: Option<LogOffset>) -> String {
+    match next {
+        Some(next) => format!("{damage}; listed, and stepped over up to {next}"),
+        None if args.queue.is_some() || args.key.is_some() => damage.to_string(),
+        None => format!("{damage}; go on behind it with --from, at a place that `sawlog verify` tells"),
+    }
 }
 
 type Records = Box<dyn Iterator<Item = sawlog::Result<Record>>>;
 
-fn records(args: &Args, reader: &Reader, times: Times) -> Result<Records> {
-    let (from, to) = (args.from.unwrap_or(0), args.to.unwrap_or(u64::MAX));
+fn records(args: &Args, reader: &Reader, times: Times, begin: Option<u64>) -> Result<Records> {
+    let (from, to) = (begin.unwrap_or(0), args.to.unwrap_or(u64::MAX));
     Ok(match (&args.topic, args.queue, &args.key) {
         (Some(topic), _, Some(key)) => {
             let found = reader.find(topic, key).between(times.from..=times.to);
@@ -124,7 +157,7 @@ fn records(args: &Args, reader: &Reader, times: Times) -> Result<Records> {
         }
         _ => {
             let first = reader.first().map_err(Failure::of_store)?;
-            let from = if args.from.is_some() { LogOffset(from) } else { first };
+            let from = if begin.is_some() { LogOffset(from) } else { first };
             let below = move |record: &sawlog::Result<Record>| {
                 record.as_ref().map_or(true, |record| record.position.offset.0 < to)
             };

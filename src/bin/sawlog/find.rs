@@ -8,7 +8,7 @@ use crate::failure::{Failure, Result};
 use crate::interrupt::Interrupt;
 use crate::output::Out;
 use crate::records::{self, BodyAs, HEADINGS, Times};
-use crate::store::StoreArgs;
+use crate::store::{StoreArgs, say_if_absent};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -48,8 +48,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let found = reader.find(&args.topic, &args.key).between(times.from..=times.to).at_most(args.limit);
     let (mut out, mut table, mut failed) = (Out::new(), Table::new(), None);
     table.load_preset(UTF8_BORDERS_ONLY).set_header(HEADINGS);
+    let mut count = 0_u64;
     for record in found {
         interrupt.check()?;
+        count += 1;
         match record {
             Ok(record) if args.json => out.line(Value::Object(records::json(&record, args.body)))?,
             Ok(record) => {
@@ -66,5 +68,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
     }
     out.flush()?;
+    if count == 0 {
+        say_if_absent(&reader, &args.topic, None)?;
+    }
     failed.map_or(Ok(()), Err)
 }

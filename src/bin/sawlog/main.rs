@@ -6,6 +6,7 @@ mod bench;
 mod completions;
 mod dump;
 mod failure;
+mod fill;
 mod find;
 mod interrupt;
 mod man;
@@ -91,6 +92,14 @@ enum Command {
     #[cfg(feature = "sim")]
     #[command(after_help = torture::EXAMPLES)]
     Torture(torture::Args),
+    /// Built without what it needs.
+    #[cfg(not(feature = "sim"))]
+    #[command(hide = true)]
+    Torture {
+        /// Whatever they are.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -110,6 +119,10 @@ fn main() -> ExitCode {
         Command::Man => man::run(),
         #[cfg(feature = "sim")]
         Command::Torture(args) => torture::run(&args),
+        #[cfg(not(feature = "sim"))]
+        Command::Torture { .. } => Err(Failure::Usage(
+            "this one was built without the simulated disk: build it with --features cli,sim".into(),
+        )),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -10,7 +10,8 @@ use serde_json::json;
 
 use crate::failure::{Failure, Result};
 use crate::output::Out;
-use crate::store::StoreArgs;
+use crate::records::moment;
+use crate::store::{StoreArgs, say_if_absent};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -31,7 +32,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ID")]
     queue: Option<u32>,
     /// The moment, as RFC 3339 or in milliseconds since 1970
-    #[arg(long, value_name = "WHEN")]
+    #[arg(long, value_name = "WHEN", value_parser = moment)]
     time: Timestamp,
     /// Which message around it
     #[arg(long, value_enum, default_value = "first")]
@@ -59,9 +60,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     };
     let (mut out, mut table) = (Out::new(), Table::new());
     table.load_preset(UTF8_BORDERS_ONLY).set_header(["queue", "offset", "stored", "of"]);
-    if queues.is_empty() && !args.json {
-        out.line(format_args!("the topic {} has no queue", args.topic))?;
-        return out.flush();
+    say_if_absent(&reader, &args.topic, args.queue)?;
+    if queues.is_empty() {
+        return Ok(());
     }
     for id in queues {
         let found = offset(args, &reader.queue(&args.topic, id)).map_err(Failure::of_store)?;

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use clap::ValueEnum;
 use sawlog::Record;
-use sawlog::clock::Timestamp;
+use sawlog::clock::{BadTime, Timestamp};
 use sawlog::message::{MAGIC_V2, Trailer, Transaction, Verify, check, names};
 use serde_json::{Map, Value, json};
 
@@ -185,6 +185,21 @@ fn shown(bytes: &[u8]) -> String {
     shown
 }
 
+/// Below this a number is more likely a year, or seconds: as milliseconds it would be a day of early 1970.
+const LEAST_MS: i64 = 10_000_000_000;
+
+/// A moment, as RFC 3339 or in milliseconds.
+pub(crate) fn moment(text: &str) -> Result<Timestamp, String> {
+    let at: Timestamp = text.parse().map_err(|e: BadTime| e.to_string())?;
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number && (1..LEAST_MS).contains(&at.0) {
+        return Err(format!(
+            "{text} milliseconds are {at}; write a date as 2024-05-01, or all digits of milliseconds"
+        ));
+    }
+    Ok(at)
+}
+
 /// A moment, or a stretch of time: `WHEN`, `WHEN..`, `..WHEN` or `WHEN..WHEN`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Times {
@@ -196,12 +211,13 @@ impl Times {
     pub(crate) const ALL: Times = Times { from: Timestamp(i64::MIN), to: Timestamp(i64::MAX) };
 
     pub(crate) fn parse(text: &str) -> Result<Times, String> {
-        let read = |text: &str, otherwise| match text {
-            "" => Ok(otherwise),
-            text => text.parse::<Timestamp>().map_err(|e| e.to_string()),
-        };
+        let read = |text: &str, otherwise| if text.is_empty() { Ok(otherwise) } else { moment(text) };
         let (from, to) = text.split_once("..").unwrap_or((text, ""));
-        Ok(Times { from: read(from, Times::ALL.from)?, to: read(to, Times::ALL.to)? })
+        let times = Times { from: read(from, Times::ALL.from)?, to: read(to, Times::ALL.to)? };
+        if times.from > times.to {
+            return Err(format!("it ends at {to}, before it begins at {from}"));
+        }
+        Ok(times)
     }
 
     pub(crate) fn hold(self, at: Timestamp) -> bool {

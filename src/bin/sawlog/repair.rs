@@ -5,11 +5,13 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use sawlog::clock::{Clock, SystemClock};
-use sawlog::inspect::{Opening, SnapshotMade, SnapshotOptions, Verification, VerifyOptions};
+use sawlog::disk::{Disk, OsDisk};
+use sawlog::inspect::{Opening, SnapshotMade, SnapshotOptions, Survey, Verification, VerifyOptions};
 use sawlog::{Error, OnDamage, RecoveryReport, Store};
 use serde_json::{Value, json};
 
 use crate::failure::{Failure, Result};
+use crate::fill;
 use crate::interrupt::Interrupt;
 use crate::output::{Kind, Out};
 use crate::store::{StoreArgs, locked};
@@ -32,7 +34,9 @@ A torn tail, as a crash leaves it, is always cut. Damage is another matter:
   quarantine  put the damaged parts on a list and step over them: all around them can be read, and appended to.
               Such a store is no longer one for a Java broker. Bytes that were put back are taken off the list,
               whenever the store is opened. All of the log is looked at, and queues and key index made anew
-  cut         end the log at the first damage, as RocketMQ does; everything behind it is lost to readers
+  cut         end the log at the first damage, as RocketMQ does, that on the list included; everything behind it is
+              lost to readers. All of the log is looked at, and queues and key index made anew. A file of the log that
+              was cut short is filled up with zeros before
 Exit codes: 0 sound; 1 damage was found, or is left (what is on the list counts); 2 usage; 3 it is no store, or
 locked, or cannot be read; 130 interrupted.";
 
@@ -51,14 +55,22 @@ pub(crate) struct Args {
     #[arg(long)]
     rebuild: bool,
     /// Where the store is copied before [default: DIR.before-repair]
-    #[arg(long, value_name = "OUT", requires = "apply")]
+    #[arg(long, value_name = "OUT")]
     aside: Option<PathBuf>,
     /// Copy nothing aside but what is cut off the log
-    #[arg(long, requires = "apply", conflicts_with = "aside")]
+    #[arg(long, conflicts_with = "aside")]
     no_aside: bool,
     /// One JSON object for the whole, behind one for each fault
     #[arg(long)]
     json: bool,
+}
+
+impl Args {
+    /// Whether all of the log is looked at, and queues and key index made anew: damage that opening does not come to is
+    /// found no other way.
+    fn looks_through(&self, before: &Verification) -> bool {
+        self.rebuild || self.damage != Answer::Refuse && before.damages() > 0
+    }
 }
 
 /// The same as [`OnDamage`], as words.
@@ -78,12 +90,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         return Err(locked(&survey));
     }
     let before = verified(args, &mut out, &interrupt, "before")?;
-    let work = work(args, &survey.opening, &before);
+    let work = work(args, &survey, &before);
     if !args.apply || work.iter().all(|each| each.is_left) {
-        return tell_plan(args, &survey.opening, &before, &work, &mut out);
+        return tell_plan(args, &survey, &before, &work, &mut out);
     }
     let aside = if args.no_aside { None } else { Some(copy_aside(args, &interrupt, &mut out)?) };
-    let (report, quarantined) = mend(args)?;
+    if args.damage == Answer::Cut {
+        fill::short_segments(&args.store)?;
+    }
+    let (report, quarantined) = mend(args, &before)?;
     if !args.json {
         out.line(format_args!("{} {report}", out.paint(Kind::Name, "mended:")))?;
         for part in &quarantined {
@@ -137,32 +152,50 @@ struct Work {
 }
 
 /// What there is to do.
-fn work(args: &Args, opening: &Opening, before: &Verification) -> Vec<Work> {
+fn work(args: &Args, survey: &Survey, before: &Verification) -> Vec<Work> {
     let mut work = Vec::new();
     let mut add = |is_left, what: String| work.push(Work { what, is_left });
     let damaged = before.damages() > 0;
-    let quarantines = args.damage == Answer::Quarantine && damaged;
-    let rebuilds = args.rebuild || quarantines;
-    match opening {
-        Opening::Refused { first_broken: Some(cut), .. } if args.damage == Answer::Cut => {
+    let (quarantines, cuts) = (args.damage == Answer::Quarantine, args.damage == Answer::Cut);
+    let mut lifts = false;
+    match &survey.opening {
+        Opening::Refused { why: Error::Geometry { path, found, expected }, .. }
+            if cuts && fill::is_short(&args.store, path, (*found, *expected)) =>
+        {
+            let path = path.display();
+            add(
+                false,
+                format!("fill {path}, which was cut short, with zeros from {found} bytes to {expected}"),
+            );
+        }
+        Opening::Refused { first_broken: Some(cut), .. } if cuts => {
             add(false, format!("cut the log at damage: {cut}"));
         }
-        Opening::Refused { why: Error::Corrupt(_), .. } if quarantines => {}
+        Opening::Refused { why: Error::Corrupt(_), .. } if quarantines && damaged => {}
         Opening::Refused { why, .. } => {
             add(true, format!("leave the store as it is, which would not open: {why}"));
             return work;
         }
-        Opening::Opens(recovery) if !recovery.clean_shutdown || !recovery.cuts.is_empty() => {
-            add(false, format!("open it as after a crash: {recovery}"));
+        Opening::Opens(recovery) => {
+            lifts = !recovery.lifted.is_empty();
+            if lifts || !recovery.clean_shutdown || !recovery.cuts.is_empty() {
+                let after = if recovery.clean_shutdown { "" } else { " as after a crash" };
+                add(false, format!("open it{after}: {recovery}"));
+            }
         }
         _ => {}
     }
-    if quarantines {
-        add(false, "put each damaged part of the log on the list, and step over it".into());
+    match args.damage {
+        _ if !damaged => {}
+        Answer::Quarantine => {
+            add(false, "put each damaged part of the log on the list, and step over it".into());
+        }
+        Answer::Cut => add(false, "look through all of the log, and end it at the first damage".into()),
+        Answer::Refuse => {}
     }
-    if rebuilds {
+    if args.looks_through(before) {
         add(false, "make queues and key index anew from the log".into());
-    } else if damaged && args.damage == Answer::Refuse {
+    } else if damaged && !lifts {
         add(true, "leave the damage where it is: see --damage, and --rebuild".into());
     }
     work
@@ -170,7 +203,7 @@ fn work(args: &Args, opening: &Opening, before: &Verification) -> Vec<Work> {
 
 fn tell_plan(
     args: &Args,
-    opening: &Opening,
+    survey: &Survey,
     before: &Verification,
     work: &[Work],
     out: &mut Out,
@@ -179,7 +212,7 @@ fn tell_plan(
         let object = json!({
             "applied": false,
             "work": work.iter().map(|each| &each.what).collect::<Vec<_>>(),
-            "opening": opening.to_string(),
+            "opening": survey.opening.to_string(),
             "before": verify::verification_json(before),
         });
         out.line(object)?;
@@ -204,6 +237,13 @@ fn copy_aside(args: &Args, interrupt: &Interrupt, out: &mut Out) -> Result<(Path
         name.push(".before-repair");
         PathBuf::from(name)
     });
+    if matches!(OsDisk::new().entry(&to), Ok(Some(_))) {
+        let why = format!(
+            "{} is there already: name another place with --aside, or copy nothing with --no-aside",
+            to.display()
+        );
+        return Err(Failure::Usage(why));
+    }
     let options = SnapshotOptions::new().keep_damaged();
     // Cutting at damage zeroes the rest of a segment, whatever other name that has.
     let options = if args.damage == Answer::Cut { options.copy_all() } else { options };
@@ -218,14 +258,17 @@ fn copy_aside(args: &Args, interrupt: &Interrupt, out: &mut Out) -> Result<(Path
 }
 
 /// Opens and closes the store; what it says of that, and what is on the list of damage now.
-fn mend(args: &Args) -> Result<(RecoveryReport, Vec<String>)> {
+fn mend(args: &Args, before: &Verification) -> Result<(RecoveryReport, Vec<String>)> {
     let mut options = args.store.options(false)?.on_damage(match args.damage {
         Answer::Refuse => OnDamage::Refuse,
         Answer::Quarantine => OnDamage::Quarantine,
         Answer::Cut => OnDamage::FirstBroken,
     });
-    if args.rebuild || args.damage == Answer::Quarantine {
+    if args.looks_through(before) {
         options = options.rebuild_derived();
+    }
+    if args.damage == Answer::Cut {
+        options = options.forget_quarantine();
     }
     let store = Store::open(&args.store.dir, options).map_err(Failure::of_store)?;
     let report = store.recovery().clone();

@@ -70,6 +70,17 @@ impl StoreArgs {
     }
 }
 
+/// Says on standard error that there is no such queue: an empty answer may be a slip of the pen.
+pub(crate) fn say_if_absent(reader: &Reader, topic: &str, queue: Option<u32>) -> Result<()> {
+    let queues = reader.queues_of(topic).map_err(Failure::of_store)?;
+    match queue {
+        _ if queues.is_empty() => eprintln!("sawlog: the topic {topic} has no queue here"),
+        Some(id) if !queues.contains(&id) => eprintln!("sawlog: the topic {topic} has no queue {id} here"),
+        _ => {}
+    }
+    Ok(())
+}
+
 /// What opening a store answers that somebody has open.
 pub(crate) fn locked(survey: &Survey) -> Failure {
     let pid = match survey.holder {

@@ -9,7 +9,7 @@ use crate::failure::{Failure, Result};
 use crate::interrupt::{EVERY, Interrupt};
 use crate::output::Out;
 use crate::records::{self, BodyAs};
-use crate::store::StoreArgs;
+use crate::store::{StoreArgs, say_if_absent};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -51,6 +51,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let reader = args.store.reader()?;
     let mut out = Out::new();
     let (latest, scan) = reader.latest(&args.topic, args.queue, args.count).map_err(Failure::of_store)?;
+    if latest.is_empty() {
+        say_if_absent(&reader, &args.topic, args.queue)?;
+    }
     for record in latest {
         show(args, &record, &mut out)?;
     }

@@ -5,7 +5,9 @@ use std::ops::ControlFlow;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use sawlog::LogOffset;
 use sawlog::clock::{Clock, SystemClock};
-use sawlog::inspect::{Fault, FaultKind, Look, Progress, Stage, Told, Verification, VerifyOptions};
+use sawlog::inspect::{
+    Fault, FaultKind, Look, Progress, SegmentFound, Stage, Told, Verification, VerifyOptions,
+};
 use serde_json::{Value, json};
 
 use crate::failure::{Failure, Result};
@@ -47,6 +49,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let interrupt = Interrupt::listen()?;
     let mut options = VerifyOptions::new();
     if let Some(from) = args.from {
+        begins(&args.store.look(), LogOffset(from))?;
         options = options.from(LogOffset(from));
     }
     if let Some(threads) = args.threads {
@@ -68,6 +71,30 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         (0, false) => Err(Failure::Interrupted),
         (damages, _) => Err(Failure::Damaged(places(damages))),
     }
+}
+
+/// Refuses a place within a record: what stands there is no damage. Walks the records of one segment up to it; behind
+/// damage it cannot tell, and lets the place be.
+fn begins(look: &Look, from: LogOffset) -> Result<()> {
+    let survey = look.survey().map_err(Failure::of_store)?;
+    let holds = |segment: &&SegmentFound| segment.base <= from && from < segment.base.plus(segment.len);
+    let Some(segment) = survey.segments.iter().find(holds).filter(|segment| segment.base < from) else {
+        return Ok(());
+    };
+    let reader = look.reader().map_err(Failure::of_store)?;
+    for record in reader.scan(segment.base) {
+        let Ok(record) = record else { return Ok(()) };
+        let at = record.position.offset;
+        let next = at.plus(u64::from(record.position.len));
+        if at < from && from < next {
+            let why = format!("no record begins at {from}: one reaches from {at} to {next}");
+            return Err(Failure::Usage(why));
+        }
+        if from <= at {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// What of the faults is printed.
@@ -148,14 +175,14 @@ pub(crate) fn summary(done: &Verification, seconds: f64, out: &Out) -> String {
     };
     let rate = rate(done.bytes, seconds);
     let mut text = format!(
-        "{verdict}: {} records, {} of log from {} to {} ({rate}); {} entries of {} queues; {} keys",
-        done.records,
+        "{verdict}: {}, {} of log from {} to {} ({rate}); {} of {}; {}",
+        count(done.records, "record", "records"),
         HumanBytes(done.bytes),
         done.from,
         done.to,
-        done.entries,
-        done.queues,
-        done.keys
+        count(done.entries, "entry", "entries"),
+        count(done.queues, "queue", "queues"),
+        count(done.keys, "key", "keys")
     );
     for (kind, count) in done.counts.iter() {
         let shown = if kind.is_damage() { Kind::Bad } else { Kind::Name };
@@ -168,7 +195,11 @@ pub(crate) fn summary(done: &Verification, seconds: f64, out: &Out) -> String {
 }
 
 pub(crate) fn places(damages: u64) -> String {
-    if damages == 1 { "1 place of damage".into() } else { format!("{damages} places of damage") }
+    count(damages, "place of damage", "places of damage")
+}
+
+fn count(many: u64, one: &str, more: &str) -> String {
+    format!("{many} {}", if many == 1 { one } else { more })
 }
 
 /// Bytes a second, as people say it.

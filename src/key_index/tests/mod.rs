@@ -3,6 +3,7 @@
 mod faults;
 mod golden;
 mod model;
+mod other;
 mod restart;
 mod retiring;
 mod search;

@@ -122,6 +122,7 @@ fn recovery(plan: &Recovery) -> Value {
         "log_end": plan.log_end.0,
         "rewritten_bytes": plan.rewritten_bytes,
         "removed_segments": plan.removed_segments,
+        "lifted": plan.lifted.iter().map(|part| json!([part.from.0, part.to.0])).collect::<Vec<_>>(),
         "derive_from": plan.derive_from.map(|from| from.0),
         "cuts": plan.cuts.iter().map(|cut| json!({
             "from": cut.from.0,

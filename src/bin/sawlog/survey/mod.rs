@@ -5,6 +5,7 @@ mod picture;
 
 use comfy_table::Table;
 use comfy_table::presets::UTF8_BORDERS_ONLY;
+use sawlog::clock::Timestamp;
 use sawlog::disk::Holder;
 use sawlog::inspect::{Opening, Survey, WriterState};
 
@@ -184,10 +185,10 @@ fn marks(survey: &Survey, out: &mut Out) -> Result<()> {
         out.line(format_args!("abort: {who}{pid} has it open, or did not close it in order"))?;
     }
     if let Some(saved) = &survey.checkpoint {
-        out.line(format_args!(
-            "checkpoint: log {}, queues {}, index {}",
-            saved.log, saved.queues, saved.index
-        ))?;
+        // A broker begins with zeros, and leaves the index's so until an index file is full.
+        let time = |at: Timestamp| if at.0 == 0 { "nothing yet".into() } else { at.to_string() };
+        let [log, queues, index] = [saved.log, saved.queues, saved.index].map(time);
+        out.line(format_args!("checkpoint: log {log}, queues {queues}, index {index}"))?;
     }
     Ok(())
 }
