@@ -226,3 +226,57 @@ fn a_power_cut_at_any_step_of_the_open_that_lifts_ends_with_all_of_the_log() {
     }
     count.end(50);
 }
+
+/// Opens it with the list given up, and cut where it is damaged then.
+fn given_up(disk: &SimDisk) -> sawlog::Result<sawlog::Store> {
+    let options = crate::support::workload::options(disk, &crate::support::workload::clock(), true);
+    sawlog::Store::open(
+        crate::support::expected::ROOT,
+        options.on_damage(OnDamage::FirstBroken).forget_quarantine(),
+    )
+}
+
+#[test]
+fn a_power_cut_at_any_step_of_the_open_that_gives_the_list_up_hides_no_damage_and_it_can_be_done_again() {
+    let mut count = Count::default();
+    let aged = Aged::closed(1);
+    let mut dice = Dice::new(26);
+    let taken = &aged.log.taken[aged.log.taken.len() / 2];
+    let bit = taken.position.offset.0 * 8 + 803 % (u64::from(taken.position.len) * 8);
+    let disk = aged.copy();
+    flip(&disk, bit);
+    look(&disk, OnDamage::Quarantine).unwrap().close().unwrap();
+    disk.start_recording();
+    let end = taken.position.offset;
+    let records =
+        |store: &sawlog::Store| store.scan(store.marks().first).map(|r| r.map(|r| r.position)).collect();
+    let whole: sawlog::Result<Vec<_>> = records(&given_up(&disk).unwrap());
+    let whole = whole.unwrap();
+    assert!(whole.last().is_some_and(|last| last.end() == end), "{whole:?}, {end}");
+    let mut replay = disk.replay();
+    for at in 0..=replay.len() {
+        replay.advance_to(at);
+        if at > 0 && dice.below(one_in(3)) > 0 {
+            continue;
+        }
+        for model in Survivors::ALL {
+            let cut = replay.power_cut(dice.draw(), model);
+            let seen = match look(&cut.kill(), OnDamage::Refuse) {
+                Err(Error::Corrupt(_)) => Ok(()),
+                Err(other) => Err(format!("refused with {other}")),
+                Ok(store) if store.quarantined().is_empty() && store.marks().visible > end => {
+                    Err(format!("opens as if nothing were damaged: {}", store.recovery()))
+                }
+                Ok(_) => Ok(()),
+            };
+            let again = given_up(&cut).and_then(|store| records(&store)).map_err(|e| format!("refused: {e}"));
+            let verdict = match (seen, again) {
+                (Ok(()), Ok(left)) if left == whole => Ok(Seen::default()),
+                (Ok(()), Ok(left)) => Err(format!("{} records for {}", left.len(), whole.len())),
+                (Err(why), _) | (_, Err(why)) => Err(why),
+            };
+            count.add(&format!("cut at {at}, {model:?}"), verdict);
+        }
+    }
+    count.end(50);
+}
