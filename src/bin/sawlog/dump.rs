@@ -1,7 +1,7 @@
 //! `sawlog dump`: messages as JSON lines.
 
 use sawlog::inspect::Reader;
-use sawlog::{Bound, Corruption, Error, LogOffset, QueueOffset, Record};
+use sawlog::{Bound, Corruption, Error, LogOffset, LogRange, QueueOffset, Record};
 use serde_json::Value;
 
 use crate::failure::{Failure, Result};
@@ -73,7 +73,7 @@ fn print(args: &Args, reader: &Reader, out: &mut Out, interrupt: &Interrupt) -> 
     let times = args.time.unwrap_or(Times::ALL);
     let mut left = args.limit.unwrap_or(usize::MAX);
     let mut failed = None;
-    let mut found = records(args, reader, times, args.from)?;
+    let (mut found, mut listed) = (records(args, reader, times, args.from)?, None);
     while let Some(record) = found.next() {
         interrupt.check()?;
         let record = match record {
@@ -81,7 +81,7 @@ fn print(args: &Args, reader: &Reader, out: &mut Out, interrupt: &Interrupt) -> 
             // A damaged record hides no other one from a search by key; where one follows the other it ends, unless the
             // damage is on the list of what is stepped over.
             Err(Error::Corrupt(damage)) => {
-                let next = behind(args, &damage)?;
+                let next = behind(args, &damage, &mut listed)?;
                 failed = Some(Failure::Damaged(told(args, &damage, next)));
                 match next {
                     _ if args.key.is_some() => continue,
@@ -116,12 +116,15 @@ fn print(args: &Args, reader: &Reader, out: &mut Out, interrupt: &Interrupt) -> 
     failed.map_or(Ok(()), Err)
 }
 
-/// Where a listed part of the log ends that this damage lies in.
-fn behind(args: &Args, damage: &Corruption) -> Result<Option<LogOffset>> {
+/// Where a listed part of the log ends that this damage lies in. What is listed is asked for once, at the first damage.
+fn behind(args: &Args, damage: &Corruption, listed: &mut Option<Vec<LogRange>>) -> Result<Option<LogOffset>> {
     if args.queue.is_some() || args.key.is_some() {
         return Ok(None);
     }
-    let listed = args.store.look().survey().map_err(Failure::of_store)?.quarantined;
+    let listed = match listed {
+        Some(known) => known,
+        None => listed.insert(args.store.look().survey().map_err(Failure::of_store)?.quarantined),
+    };
     Ok(listed.iter().find(|part| part.from <= damage.at && damage.at < part.to).map(|part| part.to))
 }
 
