@@ -39,9 +39,9 @@ impl Bound {
         self.most = most.max(1);
     }
 
-    /// What ends at or below `to` may be closed.
-    pub(super) fn allow_to(&self, to: LogOffset) {
-        self.closable_to.store(to.0, Ordering::Release);
+    /// What ends at or below `to` may be closed. Gives back what could be before.
+    pub(super) fn allow_to(&self, to: LogOffset) -> LogOffset {
+        LogOffset(self.closable_to.swap(to.0, Ordering::AcqRel))
     }
 
     /// Somebody is about to use this segment.
@@ -55,17 +55,23 @@ impl Bound {
     /// One more is about to be opened: closes others if there are too many, with no lock held.
     pub(super) fn make_room(&self, segments: &RwLock<VecDeque<Arc<Segment>>>) {
         self.openings.fetch_add(1, Ordering::Relaxed);
+        self.close_surplus(segments, 1);
+    }
+
+    /// Closes others if there are too many beside so many `more`, with no lock held.
+    pub(super) fn close_surplus(&self, segments: &RwLock<VecDeque<Arc<Segment>>>, more: usize) {
         if segments.read().len() > self.most {
-            drop(self.take_idle(&mut segments.write()));
+            let idle = self.take_idle(&mut segments.write(), more);
+            drop(idle);
         }
     }
 
     /// The files to be closed. Under the list's lock nobody gets hold of a segment that has no holder.
-    fn take_idle(&self, segments: &mut VecDeque<Arc<Segment>>) -> Vec<Box<dyn DiskFile>> {
+    fn take_idle(&self, segments: &mut VecDeque<Arc<Segment>>, more: usize) -> Vec<Box<dyn DiskFile>> {
         let closable_to = LogOffset(self.closable_to.load(Ordering::Acquire));
         let closable = segments.partition_point(|segment| segment.end() <= closable_to);
         let open = segments.iter().take(closable).filter(|segment| segment.is_open()).count();
-        let Some(surplus) = (open + 1).checked_sub(self.most).filter(|surplus| *surplus > 0) else {
+        let Some(surplus) = (open + more).checked_sub(self.most).filter(|surplus| *surplus > 0) else {
             return Vec::new();
         };
         let idle = segments.iter_mut().take(closable).filter_map(Arc::get_mut);

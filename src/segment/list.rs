@@ -346,7 +346,12 @@ impl SegmentList {
             }
             segment.need_name()?;
         }
-        self.bound.allow_to(to);
+        let before = self.bound.allow_to(to);
+        // Segments that had to stay open for this sync may be more than the bound, and nothing else may be opened for
+        // long. Otherwise whoever makes the next one has closed one for it.
+        if to.0 / self.segment_bytes > before.0 / self.segment_bytes {
+            self.bound.close_surplus(&self.segments, 0);
+        }
         Ok(())
     }
 

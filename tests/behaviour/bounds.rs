@@ -95,21 +95,22 @@ fn no_segment_is_closed_before_a_sync_has_covered_it() {
     }
     let opens = world.disk.operations_of(OpKind::Open);
     (0..10).for_each(|n| read(&store, n));
+    let unflushed = world.disk.open_handles();
     store.flush().unwrap();
     assert_eq!(
         world.disk.operations_of(OpKind::Open),
         opens,
         "every descriptor was still there for the sync"
     );
-    let unflushed = world.disk.open_handles();
-    // The next one that is needed closes them.
+    // The sync lets go of them by itself, and reading one opens no more than that one.
+    let flushed = world.disk.open_handles();
+    assert!(flushed + 8 <= unflushed, "{unflushed} before the flush, {flushed} after it");
     read(&store, 0);
     for n in 21..24 {
         store.append(&half(n)).unwrap().forget();
     }
     read(&store, 3);
-    let flushed = world.disk.open_handles();
-    assert!(flushed + 8 <= unflushed, "{unflushed} before the flush, {flushed} after it");
+    assert!(world.disk.open_handles() + 8 <= unflushed, "{} after reading", world.disk.open_handles());
     assert_eq!(all(&store).len(), 24);
     store.close().unwrap();
 }
@@ -161,6 +162,9 @@ fn a_view_outlives_the_closing_of_its_segment() {
 }
 
 /// Readers that open what others close, on both disks: each gets its bytes, and the bound holds when they are gone.
+///
+/// On a busy machine one sync once covered all twelve segments, which it needs open; none was opened from then on, and so
+/// none closed. A sync that lets segments go closes those beyond the bound.
 #[test]
 fn readers_that_close_each_others_segments_read_what_they_asked_for() {
     for mapped in [true, false] {
