@@ -17,6 +17,7 @@
 
 use std::hint::black_box;
 
+use sawlog::disk::MappedDisk;
 use sawlog::flush::AsyncFlush;
 use sawlog::{Fetch, LogOffset, Message, Options, Queue, QueueOffset, Record, Store};
 
@@ -27,8 +28,9 @@ const TIMES: u64 = 4096;
 const BODY_BYTES: usize = 1024;
 
 fn store(folder: &tempfile::TempDir) -> Store {
-    let options = Options::new().flush(AsyncFlush::default()).segment_bytes(64 << 20);
-    Store::open(folder.path(), options).expect("a store")
+    // The same disk on every file system, or the counts would be of another one.
+    let options = Options::new().disk(MappedDisk::new()).flush(AsyncFlush::default());
+    Store::open(folder.path(), options.segment_bytes(64 << 20)).expect("a store")
 }
 
 fn messages() -> Vec<Message> {
