@@ -60,10 +60,15 @@ impl Sites<'_> {
         self.found.push(Site { at, line: place.line, column: place.column + 1, what, form });
     }
 
-    fn function(&mut self, signature: &Signature, block: &syn::Block) -> bool {
-        if signature.constness.is_some() {
-            return false;
+    fn within(&mut self, attributes: &[syn::Attribute], signature: &Signature, block: &syn::Block) {
+        if signature.constness.is_none() && !is_for_tests(attributes) {
+            self.function(signature, block);
+            visit::visit_block(self, block);
+            self.inside.pop();
         }
+    }
+
+    fn function(&mut self, signature: &Signature, block: &syn::Block) {
         let name = match &self.of {
             Some(of) => format!("{of}::{}", signature.ident),
             None => signature.ident.to_string(),
@@ -89,7 +94,6 @@ impl Sites<'_> {
                 }
             }
         }
-        true
     }
 
     fn guard(&mut self, arm: &syn::Arm, may_miss: bool) {
@@ -161,17 +165,11 @@ fn others(operator: &BinOp) -> &'static [&'static str] {
 
 impl<'ast> Visit<'ast> for Sites<'_> {
     fn visit_item_fn(&mut self, item: &'ast ItemFn) {
-        if !is_for_tests(&item.attrs) && self.function(&item.sig, &item.block) {
-            visit::visit_block(self, &item.block);
-            self.inside.pop();
-        }
+        self.within(&item.attrs, &item.sig, &item.block);
     }
 
     fn visit_impl_item_fn(&mut self, item: &'ast ImplItemFn) {
-        if !is_for_tests(&item.attrs) && self.function(&item.sig, &item.block) {
-            visit::visit_block(self, &item.block);
-            self.inside.pop();
-        }
+        self.within(&item.attrs, &item.sig, &item.block);
     }
 
     fn visit_item_impl(&mut self, item: &'ast syn::ItemImpl) {

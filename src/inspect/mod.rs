@@ -94,7 +94,7 @@ impl Look {
         Look { disk: Arc::new(disk), ..self }
     }
 
-    /// How index files are divided: RocketMQ's `maxHashSlotNum` and `maxIndexNum`, which stand in no file of a broker.
+    /// How index files are divided: RocketMQ's `maxHashSlotNum` and `maxIndexNum`, which no field of a broker's files says.
     /// Default: what sawlog wrote down, else RocketMQ's default if the files' length fits, else the division that the
     /// entries of the oldest file fit.
     #[must_use]

@@ -156,6 +156,7 @@ fn plan(parts: &Parts, on_damage: OnDamage) -> Result<Plan> {
     if let Some(first) = before.first() {
         survey.give_up(first);
     }
+    before.refuse_short(&survey)?;
     let bytes = survey.segment_bytes.or(parts.log.segment_bytes).unwrap_or(1);
     let segments = SegmentList::new(Arc::clone(disk), dir, bytes, &survey, Access::Read);
     let derived_to = derived_to(parts, &before)?;

@@ -7,6 +7,7 @@ use crate::error::{Corruption, Damage, Error, Result};
 use crate::layout::Layout;
 use crate::offset::LogOffset;
 use crate::recovery::OnDamage;
+use crate::segment::Survey;
 
 /// The longest `abort` that is looked at; ours has some 60 bytes, Java's a process id.
 const ABORT_BYTES: u64 = 128;
@@ -134,6 +135,21 @@ impl Before {
     /// if the log begins behind it a segment is missing.
     pub(crate) fn first(&self) -> Option<LogOffset> {
         self.mark.as_ref().filter(|_| self.is_ours())?.first
+    }
+
+    /// A log's only file, by itself, sets the length of all: if our mark says more, it was cut short, and the rest must not
+    /// be taken for a whole segment.
+    ///
+    /// # Errors
+    /// [`Error::Geometry`] with the file.
+    pub(crate) fn refuse_short(&self, survey: &Survey) -> Result<()> {
+        let known = self.mark.as_ref().filter(|_| self.is_ours()).map(|mark| mark.segment_bytes);
+        match (known, survey.segment_bytes, &survey.segments[..]) {
+            (Some(expected), Some(found), [(_, path)]) if found < expected => {
+                Err(Error::Geometry { path: path.clone(), found, expected })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether the last writer, whoever it was, closed in order.

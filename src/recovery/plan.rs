@@ -93,7 +93,7 @@ pub(crate) fn plan(scope: &Scope<'_>) -> Result<Plan> {
     };
     let later = later_segments(scope, found.end, bound)?;
     let report = RecoveryReport {
-        clean_shutdown: before.is_clean() && !damage && quarantined.is_empty(),
+        clean_shutdown: before.is_clean(),
         // A segment without a record may be our own: the first one is made before the first mark is saved.
         foreign_writer: !ours && (found.records > 0 || found.damage != Damage::Unwritten),
         scanned_from: from,

@@ -160,9 +160,8 @@ fn look(disk: &Arc<dyn Disk>, layout: &Layout, options: &Options) -> Result<Look
     let before = Before::read(&**disk, layout, options.on_damage)?;
     let given_up = before.first().map_or_else(Vec::new, |first| survey.give_up(first));
     let created = is_new(&survey, &before);
-    let segment_bytes = options
-        .segment_bytes_for(&dir, survey.segment_bytes)
-        .map_err(|error| was_cut_short(error, &survey, &before))?;
+    before.refuse_short(&survey)?;
+    let segment_bytes = options.segment_bytes_for(&dir, survey.segment_bytes)?;
     let segments = SegmentList::new(Arc::clone(disk), dir, segment_bytes, &survey, Access::Write);
     let segments = segments.keep_open(usize::try_from(options.open_segments).unwrap_or(usize::MAX));
     let derivation = Derivation::look(disk, layout, options, &before)?;
@@ -188,20 +187,6 @@ fn is_new(survey: &Survey, before: &Before) -> bool {
     let writes = before.mark.is_some() || before.snapshot.is_some() || before.abort.is_some();
     let is_told = writes || before.java_flushed.is_some() || !before.side_damage.is_empty();
     survey.segments.is_empty() && survey.empty_last.is_none() && !is_told
-}
-
-/// A log's only file that is shorter than both our mark and the options say was cut short: no option is wrong, and to
-/// leave it unset would take the rest for a whole segment.
-fn was_cut_short(error: Error, survey: &Survey, before: &Before) -> Error {
-    let known = before.mark.as_ref().map(|mark| mark.segment_bytes);
-    match (error, &survey.segments[..]) {
-        (Error::Geometry { found, expected, .. }, [(_, path)])
-            if known == Some(expected) && found < expected =>
-        {
-            Error::Geometry { path: path.clone(), found, expected }
-        }
-        (error, _) => error,
-    }
 }
 
 /// Of the files that were put aside, those of a key index that was made by other options, for the report.

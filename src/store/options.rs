@@ -249,8 +249,8 @@ impl Options {
         Options { key_index: on, ..self }
     }
 
-    /// Hash slots of a key index file. The files do not say it (spec H40): it must agree with what a broker that also
-    /// opens the store is told. Files of another length are put aside and made anew. Range: 1 and up, a file must
+    /// Hash slots of a key index file. No field of a file says it (spec H40), but `sawlog survey` works it out from the
+    /// entries: it must agree with what a broker that also opens the store is told. Files of another length are put aside and made anew. Range: 1 and up, a file must
     /// stay below 2 GiB. Default: 5,000,000 (`maxHashSlotNum`).
     #[must_use]
     pub fn index_slots(self, slots: u32) -> Options {

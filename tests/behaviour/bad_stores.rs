@@ -159,9 +159,20 @@ fn a_log_of_one_file_that_was_cut_short_is_told_by_that_file() {
     );
     assert!(error.to_string().contains("was cut short: 8000 bytes where 65536"), "{error}");
     assert_eq!(world.disk.fingerprint(), before);
-    // Another length than that of the mark is a matter of options again.
-    let error = Store::open("/store", world.options(SyncFlush).segment_bytes(2 * SEGMENT)).unwrap_err();
-    assert!(error.to_string().contains("Options::segment_bytes says 131072"), "{error}");
+    // Whatever the options say, and if they say nothing: it opened then, and went on with segments of 8,000 bytes.
+    for options in
+        [world.options(SyncFlush).segment_bytes(2 * SEGMENT), Options::new().disk(world.disk.clone())]
+    {
+        let error = Store::open("/store", options).unwrap_err();
+        assert!(error.to_string().contains("was cut short: 8000 bytes where 65536"), "{error}");
+    }
+    let survey = sawlog::inspect::Look::at("/store").disk(world.disk.clone()).survey().unwrap();
+    assert!(
+        survey.opening.to_string().contains("was cut short: 8000 bytes where 65536"),
+        "{}",
+        survey.opening
+    );
+    assert_eq!(world.disk.fingerprint(), before);
 }
 
 /// An orderly end was believed without a look at the names: the scan began in the last segment, and a store whose

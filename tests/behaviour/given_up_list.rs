@@ -18,6 +18,8 @@ fn listed(world: &World) -> Vec<Stored> {
     world.disk.flip(path, (at % SEGMENT + 100) * 8).unwrap();
     let store = Store::open("/store", options(world, OnDamage::Quarantine).rebuild_derived()).unwrap();
     assert_eq!(store.quarantined().len(), 1);
+    // It was closed in order, whatever has rotted since.
+    assert!(store.recovery().clean_shutdown, "{}", store.recovery());
     settle(&store);
     store.close().unwrap();
     stored

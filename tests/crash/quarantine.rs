@@ -2,7 +2,7 @@
 
 use sawlog::disk::Disk;
 use sawlog::disk::sim::{SimDisk, Survivors};
-use sawlog::{Error, OnDamage};
+use sawlog::{Error, OnDamage, Position};
 
 use crate::support::aged::{Aged, Hurt, flip, some_bits};
 use crate::support::dice::Dice;
@@ -49,6 +49,16 @@ impl Count {
 
 fn aged() -> [Aged; 4] {
     [Aged::closed(0), Aged::closed(1), Aged::killed(2), Aged::killed(3)]
+}
+
+/// A closed store with a listed part in its middle; where the record stands that is damaged, and its bit.
+fn listed(aged: &Aged, bit: u64) -> (SimDisk, Position, u64) {
+    let position = aged.log.taken[aged.log.taken.len() / 2].position;
+    let bit = position.offset.0 * 8 + bit % (u64::from(position.len) * 8);
+    let disk = aged.copy();
+    flip(&disk, bit);
+    look(&disk, OnDamage::Quarantine).unwrap().close().unwrap();
+    (disk, position, bit)
 }
 
 fn flip_all(disk: &SimDisk, bits: &[u64]) -> Vec<Hurt> {
@@ -194,11 +204,7 @@ fn a_power_cut_at_any_step_of_the_open_that_lifts_ends_with_all_of_the_log() {
     let mut count = Count::default();
     let aged = Aged::closed(1);
     let mut dice = Dice::new(25);
-    let taken = &aged.log.taken[aged.log.taken.len() / 2];
-    let bit = taken.position.offset.0 * 8 + 801 % (u64::from(taken.position.len) * 8);
-    let disk = aged.copy();
-    flip(&disk, bit);
-    look(&disk, OnDamage::Quarantine).unwrap().close().unwrap();
+    let (disk, _, bit) = listed(&aged, 801);
     flip(&disk, bit);
     disk.start_recording();
     let store = look(&disk, OnDamage::Refuse).unwrap();
@@ -241,13 +247,9 @@ fn a_power_cut_at_any_step_of_the_open_that_gives_the_list_up_hides_no_damage_an
     let mut count = Count::default();
     let aged = Aged::closed(1);
     let mut dice = Dice::new(26);
-    let taken = &aged.log.taken[aged.log.taken.len() / 2];
-    let bit = taken.position.offset.0 * 8 + 803 % (u64::from(taken.position.len) * 8);
-    let disk = aged.copy();
-    flip(&disk, bit);
-    look(&disk, OnDamage::Quarantine).unwrap().close().unwrap();
+    let (disk, position, _) = listed(&aged, 803);
     disk.start_recording();
-    let end = taken.position.offset;
+    let end = position.offset;
     let records =
         |store: &sawlog::Store| store.scan(store.marks().first).map(|r| r.map(|r| r.position)).collect();
     let whole: sawlog::Result<Vec<_>> = records(&given_up(&disk).unwrap());

@@ -230,6 +230,23 @@ fn a_file_that_was_cut_short_is_filled_up_and_the_log_ends_where_its_records_do(
     assert!(!folder.path().join("s/sawlog/filling").exists());
 }
 
+/// The mark knows how long the only file was; by its files alone the log would have had segments of 8,000 bytes.
+#[test]
+fn the_only_file_of_a_log_is_filled_up_to_the_length_that_the_mark_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options::new().segment_bytes(64 << 10).index_slots(100).index_entries(400);
+    let store = Store::open(folder.path().join("s"), options).unwrap();
+    for n in 0..20 {
+        store.append(&sawlog::Message::new("orders", format!("{n:01000}"))).unwrap().forget();
+    }
+    store.close().unwrap();
+    fs::OpenOptions::new().write(true).open(segment(&folder, 0)).unwrap().set_len(8_000).unwrap();
+    let (code, out, err) = run(&["repair", "s", "--damage", "cut", "--apply"], folder.path());
+    assert_eq!((code, &err[..]), (0, ""), "{out}");
+    assert_eq!(fs::metadata(segment(&folder, 0)).unwrap().len(), 64 << 10);
+    assert_eq!(messages(&folder), 7);
+}
+
 #[test]
 fn a_copy_that_is_there_already_is_named_with_the_ways_round_it() {
     let folder = written();

@@ -31,33 +31,38 @@ pub(crate) fn short_segments(store: &StoreArgs) -> Result<()> {
             {
                 let lock = store.dir.join("lock");
                 let held = OsDisk::new().lock(&lock).map_err(|e| Failure::io("locking", &lock, &e))?;
-                fill(store, path, (*found, *expected))
-                    .map_err(|e| Failure::io("filling up with zeros", path, &e))?;
+                let filled = fill(&store.dir.join("sawlog"), path, *expected);
                 drop(held);
+                filled.map_err(|e| Failure::io("filling up with zeros", path, &e))?;
             }
             _ => return Ok(()),
         }
     }
 }
 
-fn fill(store: &StoreArgs, path: &Path, (found, expected): (u64, u64)) -> io::Result<()> {
-    let disk = OsDisk::new();
-    // Where a broker takes no file for one of its own.
-    let own = store.dir.join("sawlog");
-    disk.create_dirs(&own)?;
-    let whole = own.join("filling");
+/// `own` is our folder, where a broker takes no file for one of its own.
+fn fill(own: &Path, path: &Path, expected: u64) -> io::Result<()> {
+    let (disk, whole) = (OsDisk::new(), own.join("filling"));
+    disk.create_dirs(own)?;
     if disk.entry(&whole)?.is_some() {
+        // Of a run that was killed.
         disk.remove(&whole)?;
     }
-    let (from, to) = (disk.open(path, Access::Read)?, disk.create(&whole, expected, Reserve::Blocks)?);
+    let filled = copy(&disk, path, (&whole, expected)).and_then(|()| disk.replace(&whole, path));
+    if filled.is_err() && disk.entry(&whole)?.is_some() {
+        disk.remove(&whole)?;
+    }
+    filled?;
+    path.parent().map_or(Ok(()), |dir| disk.sync_dir(dir))
+}
+
+fn copy(disk: &OsDisk, path: &Path, (whole, expected): (&Path, u64)) -> io::Result<()> {
+    let (from, to) = (disk.open(path, Access::Read)?, disk.create(whole, expected, Reserve::Blocks)?);
     let mut at = 0;
-    while at < found {
-        let step = COPY_BYTES.min(found - at);
+    while at < from.len() {
+        let step = COPY_BYTES.min(from.len() - at);
         to.write_at(at, &from.view(at, usize::try_from(step).unwrap_or(usize::MAX))?)?;
         at += step;
     }
-    to.sync()?;
-    disk.sync_dir(&own)?;
-    disk.replace(&whole, path)?;
-    path.parent().map_or(Ok(()), |dir| disk.sync_dir(dir))
+    to.sync()
 }
