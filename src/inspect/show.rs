@@ -4,6 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 use crate::disk::Holder;
 use crate::inspect::{Holds, Opening, Recovery, Survey, WriterState};
+use crate::recovery::counted;
 
 /// So many queues are named; of more a survey's fields tell.
 const SHOWN_QUEUES: usize = 20;
@@ -41,7 +42,8 @@ impl Survey {
         let Some(bytes) = self.segment_bytes else { return writeln!(f, "log: no segment") };
         let first = self.segments.first().map(|s| s.base).unwrap_or_default();
         let count = self.segments.len();
-        writeln!(f, "log: {count} segments of {bytes} bytes from offset {first} on")?;
+        let segments = counted(count as u64, "segment", "segments");
+        writeln!(f, "log: {segments} of {bytes} bytes from offset {first} on")?;
         for segment in self.segments.iter().take(SHOWN_SEGMENTS) {
             writeln!(f, "  {:020}  {}", segment.base.0, segment.holds)?;
         }
@@ -70,19 +72,19 @@ impl Survey {
             writeln!(f, "  and {} more", self.queues.len() - SHOWN_QUEUES)?;
         }
         let Some(index) = &self.index else { return writeln!(f, "key index: no file") };
+        let files = counted(index.files.len() as u64, "file", "files");
         match index.geometry {
             Some((slots, entries)) => {
-                writeln!(f, "key index: {} files of {slots} slots and {entries} entries", index.files.len())?
+                writeln!(f, "key index: {files} of {slots} slots and {entries} entries")?
             }
-            None => {
-                writeln!(f, "key index: {} files, divided in a way that cannot be told", index.files.len())?
-            }
+            None => writeln!(f, "key index: {files}, divided in a way that cannot be told")?,
         }
         for file in &index.files {
             let name = file.path.file_name().unwrap_or_default().display();
             match (file.keys, file.stored) {
                 (Some(keys), Some((from, to))) => {
-                    writeln!(f, "  {name}: {keys} keys, stored {from} to {to}")?
+                    let keys = counted(u64::from(keys), "key", "keys");
+                    writeln!(f, "  {name}: {keys}, stored {from} to {to}")?
                 }
                 _ => writeln!(f, "  {name}: its header was not written yet")?,
             }
@@ -111,7 +113,8 @@ impl Survey {
         }
         if let Some(snapshot) = &self.snapshot {
             let files = if snapshot.has_files { "durable in files" } else { "counted, not in files" };
-            writeln!(f, "  {} queues derived up to {}, {files}", snapshot.queues, snapshot.derived_to)?;
+            let queues = counted(snapshot.queues, "queue", "queues");
+            writeln!(f, "  {queues} derived up to {}, {files}", snapshot.derived_to)?;
             for (topic, to) in &snapshot.dropped {
                 writeln!(f, "  topic {topic} was dropped: its records below {to} do not count")?;
             }
@@ -162,13 +165,15 @@ impl Display for Recovery {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let closed = if self.clean_shutdown { "closed in order" } else { "not closed in order" };
         let who = if self.foreign_writer { " by another program" } else { "" };
-        let (records, from, end) = (self.records, self.scanned_from, self.log_end);
-        write!(f, "{closed}{who}; {records} records checked from {from} on; the log ends at {end}")?;
+        let (from, end) = (self.scanned_from, self.log_end);
+        let records = counted(self.records, "record", "records");
+        write!(f, "{closed}{who}; {records} checked from {from} on; the log ends at {end}")?;
         if self.rewritten_bytes > 0 {
             write!(f, "\n  {} bytes would be made durable again", self.rewritten_bytes)?;
         }
         if self.removed_segments > 0 {
-            write!(f, "\n  {} segments that retention has given up would be removed", self.removed_segments)?;
+            let segments = counted(self.removed_segments, "segment", "segments");
+            write!(f, "\n  {segments} that retention has given up would be removed")?;
         }
         for part in &self.lifted {
             write!(f, "\n  sound again, and would be taken off the list of damage: {part}")?;

@@ -321,7 +321,7 @@ impl RecoveryReport {
 }
 
 /// So many of something, in words.
-fn counted(count: u64, one: &str, many: &str) -> String {
+pub(crate) fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 

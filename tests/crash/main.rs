@@ -25,6 +25,7 @@ mod retention;
 mod rot;
 mod rot_derived;
 mod rot_files;
+mod snapshot;
 mod stories;
 
 #[path = "../support/mod.rs"]

@@ -11,7 +11,7 @@ use crate::failure::{Failure, Result};
 use crate::interrupt::Interrupt;
 use crate::output::{Kind, Out};
 use crate::store::StoreArgs;
-use crate::verify;
+use crate::verify::{self, count};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -125,17 +125,20 @@ fn text_of(args: &Args, made: &SnapshotMade, out: &Out) -> String {
     };
     let seen = made.verified.as_ref().map_or_else(String::new, |verified| {
         format!(
-            "; {} records, {} entries of {} queues, {} keys",
-            verified.records, verified.entries, verified.queues, verified.keys
+            "; {}, {} of {}, {}",
+            count(verified.records, "record", "records"),
+            count(verified.entries, "entry", "entries"),
+            count(verified.queues, "queue", "queues"),
+            count(verified.keys, "key", "keys"),
         )
     });
     let live = if made.live { ", beside its writer" } else { "" };
     format!(
-        "{verdict}: {} holds the log from {} to {}{live}{seen}; {} segments linked, {} copied",
+        "{verdict}: {} holds the log from {} to {}{live}{seen}; {} linked, {} copied",
         args.out.display(),
         made.first,
         made.to,
-        made.linked_segments,
+        count(made.linked_segments, "segment", "segments"),
         HumanBytes(made.copied_bytes)
     )
 }

@@ -198,7 +198,8 @@ pub(crate) fn places(damages: u64) -> String {
     count(damages, "place of damage", "places of damage")
 }
 
-fn count(many: u64, one: &str, more: &str) -> String {
+/// So many of something, in words.
+pub(crate) fn count(many: u64, one: &str, more: &str) -> String {
     format!("{many} {}", if many == 1 { one } else { more })
 }
 

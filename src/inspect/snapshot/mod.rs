@@ -25,7 +25,7 @@ use crate::checkpoint::{Mark, MarkFile, QueueMark, Snapshot, State};
 use crate::disk::{Disk, Holder, Lock};
 use crate::error::{Error, Result};
 use crate::inspect::parts::{self, log_files};
-use crate::inspect::{Look, Told, Verification, VerifyOptions};
+use crate::inspect::{Fault, Look, Told, Verification, VerifyOptions};
 use crate::layout::Layout;
 use crate::offset::LogOffset;
 use crate::recovery::{self, Before, OnDamage};
@@ -107,7 +107,8 @@ impl SnapshotOptions {
 pub enum SnapshotTold<'t> {
     /// So many bytes were copied.
     Copied(u64),
-    /// All is copied, and is being verified.
+    /// All is copied, and is being verified. Faults name the file in the copy where [`SnapshotOptions::keep_damaged`]
+    /// is set, and otherwise the store's, whose bytes are the same.
     Verifying(Told<'t>),
 }
 
@@ -230,7 +231,17 @@ fn once(
         return Ok(made);
     }
     let copy = Look { root: temporary.to_path_buf(), ..look.clone() };
-    let verified = copy.verify(&options.verify, |each| told(SnapshotTold::Verifying(each)))?;
+    // By the name that the copy will have, or the store's where nothing will be left of the copy.
+    let shown = if options.keep_damaged { out } else { layout.root() };
+    let verified = copy.verify(&options.verify, |each| match each {
+        Told::Fault(fault) => {
+            let inside = fault.path.strip_prefix(temporary).unwrap_or(&fault.path);
+            let what = fault.what.replace(&*temporary.to_string_lossy(), &shown.to_string_lossy());
+            let fault = Fault { path: shown.join(inside), what, ..fault.clone() };
+            told(SnapshotTold::Verifying(Told::Fault(&fault)))
+        }
+        each => told(SnapshotTold::Verifying(each)),
+    })?;
     let sound = verified.damages() == 0 || options.keep_damaged;
     // What a broker wrote says nowhere where it ends.
     made.to = if made.live { made.to } else { verified.log_end.unwrap_or(made.to) };

@@ -5,6 +5,7 @@ use std::fmt::{self, Display, Formatter};
 
 use crate::inspect::verify::fault::{Fault, FaultKind};
 use crate::offset::LogOffset;
+use crate::recovery::counted;
 
 /// What is told on the way.
 ///
@@ -207,12 +208,13 @@ impl Verification {
 impl Display for Verification {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Verification { records, bytes, from, to, queues, entries, keys, .. } = self;
-        write!(f, "{records} records in {bytes} bytes of log from {from} to {to}")?;
-        write!(f, ", {entries} entries of {queues} queues, {keys} keys: ")?;
+        write!(f, "{} in {bytes} bytes of log from {from} to {to}", counted(*records, "record", "records"))?;
+        let (entries, queues) = (counted(*entries, "entry", "entries"), counted(*queues, "queue", "queues"));
+        write!(f, ", {entries} of {queues}, {}: ", counted(*keys, "key", "keys"))?;
         match (self.damages(), self.complete) {
             (0, true) => write!(f, "sound")?,
             (0, false) => write!(f, "sound so far")?,
-            (damages, _) => write!(f, "{damages} places of damage")?,
+            (damages, _) => f.write_str(&counted(damages, "place of damage", "places of damage"))?,
         }
         for (kind, count) in &self.counts {
             write!(f, "\n  {kind}: {count}; {}", kind.meaning())?;

@@ -6,6 +6,7 @@ use crate::inspect::verify::fault::{Fault, FaultKind, MessageName};
 use crate::inspect::verify::scope::Scope;
 use crate::layout;
 use crate::offset::{LogOffset, QueueOffset};
+use crate::recovery::counted;
 
 /// The faults that names, lengths and checksums show.
 pub(super) fn faults(scope: &Scope) -> Vec<Fault> {
@@ -86,7 +87,8 @@ fn missing_index_files(scope: &Scope) -> Vec<Fault> {
         .map(|file| {
             let path = parts.layout.index().join(layout::index_name(file.name));
             let keys = u64::from(file.next_entry.saturating_sub(1));
-            let fault = Fault::of_file(FaultKind::MissingFile, path, format!("it held {keys} keys"));
+            let held = format!("it held {}", counted(keys, "key", "keys"));
+            let fault = Fault::of_file(FaultKind::MissingFile, path, held);
             Fault { log: Some(file.begin_offset), log_to: Some(file.end_offset), count: keys.max(1), ..fault }
         })
         .collect()
@@ -94,7 +96,8 @@ fn missing_index_files(scope: &Scope) -> Vec<Fault> {
 
 /// Records whose entries are on their way.
 pub(super) fn behind(scope: &Scope, count: u64) -> Fault {
-    let what = format!("{count} records are not in their queues' files yet ({} bytes)", count * ENTRY_BYTES);
+    let some = counted(count, "record is not in its queue's files", "records are not in their queues' files");
+    let what = format!("{some} yet ({} bytes)", count * ENTRY_BYTES);
     let fault = Fault::of_file(FaultKind::Behind, scope.parts.layout.consume_queues(), what);
     Fault { log: None::<LogOffset>, ..fault }
 }

@@ -12,6 +12,7 @@ use sawlog::inspect::{Opening, Survey, WriterState};
 use crate::failure::{Failure, Result};
 use crate::output::{Kind, Out};
 use crate::store::StoreArgs;
+use crate::verify::count;
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -89,9 +90,8 @@ fn show(survey: &Survey, all: bool, out: &mut Out) -> Result<()> {
 fn log(survey: &Survey, out: &mut Out) -> Result<()> {
     let Some(bytes) = survey.segment_bytes else { return out.line("log: no segment") };
     let first = survey.segments.first().map(|s| s.base).unwrap_or_default();
-    let count = survey.segments.len();
-    let some = if count == 1 { "segment" } else { "segments" };
-    out.line(format_args!("log: {count} {some} of {bytes} bytes, from offset {first} on"))?;
+    let segments = count(survey.segments.len() as u64, "segment", "segments");
+    out.line(format_args!("log: {segments} of {bytes} bytes, from offset {first} on"))?;
     picture::draw(survey, out)?;
     for (from, to) in &survey.missing {
         out.line(format_args!("  {} {from} to {to}, where no file is", out.paint(Kind::Bad, "missing:")))?;
@@ -173,8 +173,8 @@ fn marks(survey: &Survey, out: &mut Out) -> Result<()> {
     }
     if let Some(snapshot) = &survey.snapshot {
         let files = if snapshot.has_files { "durable in files" } else { "counted, and not in files" };
-        let (queues, to) = (snapshot.queues, snapshot.derived_to);
-        out.line(format_args!("  {queues} queues derived up to {to}, {files}"))?;
+        let (queues, to) = (count(snapshot.queues, "queue", "queues"), snapshot.derived_to);
+        out.line(format_args!("  {queues} derived up to {to}, {files}"))?;
         for (topic, to) in &snapshot.dropped {
             out.line(format_args!("  topic {topic} was dropped: its records below {to} do not count"))?;
         }
