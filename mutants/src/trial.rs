@@ -14,6 +14,8 @@ use crate::tree::Problem;
 pub(crate) struct Suite {
     pub(crate) name: String,
     pub(crate) program: PathBuf,
+    /// Parts of the names of tests that are not run.
+    pub(crate) skip: Vec<String>,
     pub(crate) limit: Duration,
 }
 
@@ -40,6 +42,7 @@ pub(crate) fn run(root: &Path, suites: &[Suite], number: u32) -> Result<Outcome,
 
 fn one(root: &Path, suite: &Suite, number: u32) -> Result<Outcome, Problem> {
     let mut child = Command::new(&suite.program)
+        .args(suite.skip.iter().flat_map(|part| ["--skip", part.as_str()]))
         .current_dir(root)
         .env("SAWLOG_MUTANT", number.to_string())
         .env("SAWLOG_QUICK", "1")
