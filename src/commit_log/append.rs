@@ -214,7 +214,7 @@ impl CommitLog {
             }
             let next = match tail.taken.take() {
                 Some(next) => next,
-                None => self.segments().roll(self.way() == Way::Staged)?,
+                None => self.segments().roll()?,
             };
             if let Err(error) = self.roll(&mut tail, next) {
                 return Ok(Tried::TookBack(Arc::clone(&tail.segment), error));

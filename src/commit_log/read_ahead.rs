@@ -80,7 +80,7 @@ impl ReadAhead {
         at: LogOffset,
         len: usize,
     ) -> Option<(LogOffset, Vec<u8>)> {
-        while self.asked.front().is_some_and(|begin| *begin <= at || !segment_holds(segment, *begin)) {
+        while self.asked.front().is_some_and(|begin| *begin <= at) {
             self.asked.pop_front();
             let chunk = self.read.recv().ok()?;
             let holds = chunk.at <= at && at.plus(len as u64) <= chunk.at.plus(chunk.bytes.len() as u64);
@@ -112,10 +112,6 @@ impl ReadAhead {
             self.asked.push_back(at);
         }
     }
-}
-
-fn segment_holds(segment: &Segment, at: LogOffset) -> bool {
-    segment.base() <= at && at < segment.end()
 }
 
 impl Drop for ReadAhead {

@@ -14,9 +14,6 @@ use crate::segment::bound::Bound;
 use crate::segment::{Care, Segment};
 use crate::sync::{Mutex, RwLock};
 
-/// How much of a segment made ahead is zeroed between two syncs.
-const ZERO_PIECE_BYTES: u64 = 4 << 20;
-
 /// Whether so many bytes more may be taken from the disk.
 pub(crate) type Admit = Box<dyn Fn(u64) -> Result<()> + Send + Sync>;
 
@@ -204,16 +201,17 @@ impl SegmentList {
         self.last().map_or(LogOffset::ZERO, |s| s.end())
     }
 
-    /// Appends the next segment to the list: the prepared one, or one made now.
+    /// Appends the next segment to the list: the prepared one, or one made now, whose blocks nobody has zeroed: the
+    /// tail waits for it.
     ///
     /// # Errors
     /// As [`SegmentList::prepare`]; the list is as it was.
-    pub(crate) fn roll(&self, zeroed: bool) -> Result<Arc<Segment>> {
+    pub(crate) fn roll(&self) -> Result<Arc<Segment>> {
         let mut prepared = self.prepared.lock();
         let next = match prepared.take() {
             Some(next) if next.has_name() => next,
             // There is none, or it was removed under us before it held a byte: nothing is lost by making it anew.
-            _ => self.make(self.next_base(), zeroed)?,
+            _ => self.make(self.next_base(), false)?,
         };
         // There is one now, whatever stood in the way.
         self.not_made.lock().take();
@@ -308,15 +306,7 @@ impl SegmentList {
         let segment = Segment::lazy(&self.disk, path.clone(), base, self.segment_bytes, Access::Write);
         let _ = segment.file.set(file);
         if zeroed {
-            // Synced in pieces: one great sync at the end would hold up the log's own for as long as it takes.
-            let mut at = base;
-            while at < segment.end() {
-                let to = at.plus(ZERO_PIECE_BYTES).min(segment.end());
-                segment.zero(at, to)?;
-                segment.sync()?;
-                at = to;
-            }
-            drop(segment.raise_ahead(self.segment_bytes));
+            segment.prewrite(base)?;
         }
         segment.sync()?;
         self.disk.rename(&made, &path).map_err(|e| Error::io("renaming in", &path, e))?;

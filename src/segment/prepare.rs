@@ -17,6 +17,8 @@ const BLOCKS_AHEAD_BYTES: u64 = 16 << 20;
 /// How far ahead of the tail pages are made and faulted in at most: 5 ms at 3 GB/s, for the janitor may have to wait
 /// for a processor. A tail that overtakes it makes its own.
 const PAGES_AHEAD_BYTES: u64 = 16 << 20;
+/// How much of a segment in which nobody writes yet is zeroed between two syncs.
+const PREWRITE_PIECE_BYTES: u64 = 4 << 20;
 /// Zeroes are synced in pieces of this many bytes, so that the log's own sync never finds many of them.
 const PIECE_BYTES: u64 = 256 << 10;
 
@@ -136,6 +138,23 @@ impl Segment {
             drop(held);
             done.wait(None);
         }
+    }
+
+    /// Zeroes all blocks from `from` on, where nobody writes meanwhile, and syncs them.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io).
+    pub(crate) fn prewrite(&self, from: LogOffset) -> Result<()> {
+        // Synced in pieces: one great sync at the end would hold up the log's own for as long as it takes.
+        let mut at = from;
+        while at < self.end() {
+            let to = at.plus(PREWRITE_PIECE_BYTES).min(self.end());
+            self.zero(at, to)?;
+            self.sync()?;
+            at = to;
+        }
+        drop(self.raise_ahead(self.len));
+        Ok(())
     }
 
     fn show(&self, held: &Ahead) {

@@ -8,7 +8,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::commit_log::{CommitLog, OnFailure, Setup, Start, Terms, Watch};
 use crate::disk::{Access, Disk, Holder, Lock, default_for};
 use crate::dispatch::Dispatcher;
-use crate::error::{Error, Result};
+use crate::error::{Error, Level, Result};
 use crate::key_index::{Geometry, OtherIndex};
 use crate::layout::Layout;
 use crate::message::Checksum;
@@ -85,7 +85,7 @@ fn open_on(
     let checksum = options.checksum.unwrap_or_else(|| default_checksum(&plan));
     let mut report = std::mem::take(&mut plan.report);
     let end = report.log_end;
-    let segment = active_segment(&segments, end)?;
+    let segment = active_segment(&segments, end, options)?;
     let mark = Mark {
         generation: 0,
         durable: end,
@@ -334,11 +334,14 @@ fn default_checksum(plan: &Plan) -> Checksum {
 
 /// The segment in which the log ends. It is allocated before the first byte is written into it: a broker's files are
 /// sparse, and a full disk would be a signal under a mapping (promises rule 7).
-fn active_segment(segments: &SegmentList, end: LogOffset) -> Result<Arc<Segment>> {
+fn active_segment(segments: &SegmentList, end: LogOffset, options: &Options) -> Result<Arc<Segment>> {
     let segment = match segments.find(end).or_else(|| segments.last()) {
         Some(segment) => segment,
-        None => segments.roll(false)?,
+        None => segments.roll()?,
     };
     segment.reserve()?;
+    if options.prewrite && options.policy.ack_when() == Level::Flushed {
+        segment.prewrite(end.max(segment.base()))?;
+    }
     Ok(segment)
 }

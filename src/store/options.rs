@@ -1,5 +1,7 @@
 //! Every knob, gathered; imported by `store/` alone.
 
+mod check;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -29,14 +31,10 @@ const RECORD_EXTRA_BYTES: u64 = 65_536;
 /// a burst is bound by the disk and no longer by the policy.
 const SYNC_WINDOW_BYTES: u64 = 4 << 20;
 const ASYNC_WINDOW_BYTES: u64 = 2 << 30;
-/// RocketMQ's `mappedFileSizeConsumeQueue`, in entries; its positions in a file are 31-bit numbers.
+/// RocketMQ's `mappedFileSizeConsumeQueue`, in entries.
 const DEFAULT_QUEUE_ENTRIES: u32 = 300_000;
-const QUEUE_ENTRIES: std::ops::RangeInclusive<u32> = 1..=((1 << 31) - 1) / 20;
 /// RocketMQ's `maxHashSlotNum` and `maxIndexNum`.
 const DEFAULT_INDEX: key_index::Geometry = key_index::Geometry { slots: 5_000_000, entries: 20_000_000 };
-const INDEX_BYTES_MAX: u64 = (1 << 31) - 1;
-const OPEN_SEGMENTS: std::ops::RangeInclusive<u32> = 1..=1_000_000;
-const OPEN_FILES: std::ops::RangeInclusive<u32> = 16..=1_000_000;
 
 /// How a store is opened. Setters never fail; [`Store::open`](crate::Store::open) looks at all of them once.
 ///
@@ -73,6 +71,7 @@ pub struct Options {
     pub(super) index: key_index::Geometry,
     pub(super) open_files: u32,
     pub(super) open_segments: u32,
+    pub(super) prewrite: bool,
     pub(super) delay_levels: DelayLevels,
     pub(super) rebuild: bool,
     pub(super) forgets_list: bool,
@@ -102,6 +101,7 @@ impl Default for Options {
             index: DEFAULT_INDEX,
             open_files: 512,
             open_segments: 256,
+            prewrite: false,
             delay_levels: DelayLevels::default(),
             rebuild: false,
             forgets_list: false,
@@ -279,6 +279,29 @@ impl Options {
         Options { open_segments: segments, ..self }
     }
 
+    /// Whether opening writes the rest of the segment in which the log ends with zeros, and syncs them. A sync that
+    /// turns an unwritten block into a written one costs half as much again (BENCHMARKS.md), so under a
+    /// policy that acknowledges what is flushed blocks are written with zeros before records come: of later segments
+    /// in the background, whole, and of this one 16 MiB ahead of the tail, beside the appends, which share the disk
+    /// with it. With this, opening takes as long as the disk takes to write so many bytes, and the first appends have
+    /// it to themselves. Under other policies it does nothing. Default: no (RocketMQ's `warmMapedFileEnable`, which
+    /// does the same for each new file).
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # use sawlog::flush::SyncFlush;
+    /// # use sawlog::{Message, Options, Store};
+    /// let options = Options::new().flush(SyncFlush).segment_bytes(64 << 20).prewrite(true);
+    /// let store = Store::open(folder.path(), options)?; // writes 64 MiB
+    /// store.append_and_wait(&Message::new("orders", "paid"))?;
+    /// # store.close()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn prewrite(self, on: bool) -> Options {
+        Options { prewrite: on, ..self }
+    }
+
     /// What each delay level means; only queue entries of the delay topic need it (spec 3.3). Default: RocketMQ's 18.
     #[must_use]
     pub fn delay_levels(self, levels: DelayLevels) -> Options {
@@ -384,50 +407,6 @@ impl Options {
     #[must_use]
     pub fn by_hand(self) -> Options {
         Options { by_hand: true, ..self }
-    }
-
-    /// Looks at everything that can be wrong before a file is touched.
-    pub(super) fn check(&self) -> Result<()> {
-        let refuse = |why: String| Err(Error::InvalidOptions(why.into()));
-        if let Some(bytes) = self.segment_bytes.filter(|b| !SEGMENT_BYTES.contains(b)) {
-            let (least, most) = (SEGMENT_BYTES.start(), SEGMENT_BYTES.end());
-            return refuse(format!("segment_bytes is {bytes}, it must be within {least} and {most}"));
-        }
-        if let Some(bytes) = self.max_message_bytes.filter(|b| !(1..=1 << 30).contains(b)) {
-            return refuse(format!("max_message_bytes is {bytes}, it must be within 1 and {}", 1 << 30));
-        }
-        if let (Some(message), Some(segment)) = (self.max_message_bytes, self.segment_bytes)
-            && u64::from(message) >= segment
-        {
-            return refuse(format!("max_message_bytes {message} does not fit into segment_bytes {segment}"));
-        }
-        self.retention.check()?;
-        self.check_derived()
-    }
-
-    fn check_derived(&self) -> Result<()> {
-        let refuse = |why: String| Err(Error::InvalidOptions(why.into()));
-        if let Some(entries) = self.queue_segment_entries.filter(|e| !QUEUE_ENTRIES.contains(e)) {
-            let most = QUEUE_ENTRIES.end();
-            return refuse(format!("queue_segment_entries is {entries}, it must be within 1 and {most}"));
-        }
-        let key_index::Geometry { slots, entries } = self.index;
-        if slots == 0 || entries < 2 || self.index.file_bytes() > INDEX_BYTES_MAX {
-            return refuse(format!("an index file of {slots} slots and {entries} entries cannot be"));
-        }
-        if !OPEN_FILES.contains(&self.open_files) {
-            let (least, most) = (OPEN_FILES.start(), OPEN_FILES.end());
-            return refuse(format!(
-                "open_files is {}, it must be within {least} and {most}",
-                self.open_files
-            ));
-        }
-        if !OPEN_SEGMENTS.contains(&self.open_segments) {
-            let (least, most) = (OPEN_SEGMENTS.start(), OPEN_SEGMENTS.end());
-            let found = self.open_segments;
-            return refuse(format!("open_segments is {found}, it must be within {least} and {most}"));
-        }
-        Ok(())
     }
 
     /// How many entries a queue's file holds: as many as the files do, or as the options say where there is none.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use sawlog::disk::sim::{Aim, Fault, FaultKind, OpKind, Survivors};
 use sawlog::flush::{AsyncFlush, FlushPolicy, SyncFlush};
-use sawlog::{Ack, Error, Level, Options, Store};
+use sawlog::{Ack, Error, Level, Options, Store, Writable};
 
 use crate::watched::{Gate, Watched};
 use crate::world::*;
@@ -81,6 +81,7 @@ fn a_limit_that_is_over_says_so_and_the_closing_ends_when_the_disk_comes_back() 
     }
     assert!(matches!(other.append(&numbered(2)), Err(Error::Closed)));
     assert!(matches!(other.try_append(&numbered(2)), Err(Error::Closed)));
+    assert!(matches!(other.stats().writable, Writable::Closed));
     assert!(matches!(other.clone().close_within(Duration::ZERO), Err(Error::StillClosing { .. })));
     assert!(matches!(Store::open("/store", world.options(SyncFlush)), Err(Error::Locked { .. })));
     assert!(matches!(ack.wait_timeout(Duration::ZERO), Err(Error::TimedOut { .. })), "unknown, not lost");

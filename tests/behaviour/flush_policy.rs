@@ -189,13 +189,16 @@ fn one_sync_serves_all_who_wait() {
 }
 
 #[test]
-fn a_flush_over_several_segments_syncs_each_oldest_first() {
+fn a_flush_over_several_segments_writes_each_once_and_syncs_each_oldest_first() {
     let world = World::new();
-    let synced = Arc::new(Mutex::new(Vec::new()));
-    let seen = Arc::clone(&synced);
+    let (synced, written) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
+    let seen = (Arc::clone(&synced), Arc::clone(&written));
     let disk = Watched::new(&world.disk, move |kind, path| {
-        if kind == OpKind::Sync && path.starts_with("/store/commitlog") {
-            seen.lock().push(path.file_name().unwrap().to_string_lossy().into_owned());
+        let name = || path.file_name().unwrap().to_string_lossy().into_owned();
+        match kind {
+            OpKind::Sync if path.starts_with("/store/commitlog") => seen.0.lock().push(name()),
+            OpKind::Write if path.starts_with("/store/commitlog") => seen.1.lock().push(name()),
+            _ => {}
         }
         Ok(())
     });
@@ -204,8 +207,11 @@ fn a_flush_over_several_segments_syncs_each_oldest_first() {
         store.append(&sized(30_000)).unwrap().forget();
     }
     synced.lock().clear();
+    written.lock().clear();
     store.flush().unwrap();
-    assert_eq!(*synced.lock(), ["00000000000000000000", "00000000000000065536", "00000000000000131072"]);
+    let segments = ["00000000000000000000", "00000000000000065536", "00000000000000131072"];
+    assert_eq!(*synced.lock(), segments);
+    assert_eq!(*written.lock(), segments, "what follows each other leaves in one write");
     assert_eq!(store.marks().syncs, 1);
 }
 
@@ -348,6 +354,42 @@ impl FlushPolicy for AtSize {
             _ => Decision::SleepFor(Duration::from_secs(3600)),
         }
     }
+}
+
+/// Notes how long it was told that bytes wait.
+#[derive(Debug, Default)]
+struct Noting(Arc<Mutex<Vec<(u64, Duration)>>>);
+
+impl FlushPolicy for Noting {
+    fn ack_when(&self) -> Level {
+        Level::Written
+    }
+
+    fn decide(&self, progress: &Progress) -> Decision {
+        self.0.lock().push((progress.unflushed_bytes, progress.waiting_for));
+        Decision::Sleep
+    }
+}
+
+#[test]
+fn a_policy_is_told_how_long_the_oldest_byte_waits_and_nothing_where_none_does() {
+    let world = World::new();
+    let noted = Arc::new(Mutex::new(Vec::new()));
+    let store = world.open(Noting(Arc::clone(&noted)));
+    let step = || {
+        noted.lock().clear();
+        settle(&store);
+        noted.lock().last().copied().unwrap()
+    };
+    let end = store.append(&numbered(0)).unwrap().end();
+    world.clock.turn(ms(700));
+    assert_eq!(step(), (end.0, ms(700)));
+    store.append(&numbered(1)).unwrap().forget();
+    world.clock.turn(ms(50));
+    assert_eq!(step().1, ms(750), "the oldest counts");
+    store.flush().unwrap();
+    world.clock.turn(ms(9_000));
+    assert_eq!(step(), (0, ms(0)));
 }
 
 /// Such a policy was asked at the first byte, slept for its hour, and was not asked again.

@@ -1,9 +1,14 @@
 //! How the log lies in its files: where it rolls, what stands at the end of a segment, which files are there.
 
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use sawlog::disk::sim::OpKind;
 use sawlog::flush::{AsyncFlush, SyncFlush};
 use sawlog::message::blank;
 use sawlog::{LogOffset, Message, Options, Store};
 
+use crate::watched::Watched;
 use crate::world::*;
 
 const FIRST: &str = "00000000000000000000";
@@ -37,6 +42,72 @@ fn the_next_segment_is_made_ahead_whole_and_goes_again_if_it_is_not_needed() {
         store.close().unwrap();
         assert_eq!(world.log_files(), [(FIRST.into(), SEGMENT)]);
     }
+}
+
+/// How many writes to this file the disk has seen, and how many of them so far in this call.
+fn writes_while<R>(written: &Arc<Mutex<Vec<String>>>, name: &str, work: impl FnOnce() -> R) -> (R, usize) {
+    written.lock().clear();
+    let done = work();
+    let count = written.lock().iter().filter(|written| *written == name).count();
+    (done, count)
+}
+
+/// Under a policy that waits for syncs the rest of the segment is zeroed by opening, and no more of it later; under
+/// another one nobody needs that.
+#[test]
+fn a_store_that_is_prewritten_zeroes_where_it_will_append_before_it_opens() {
+    let (world, written) = (World::new(), Arc::new(Mutex::new(Vec::new())));
+    let seen = Arc::clone(&written);
+    let disk = Watched::new(&world.disk, move |kind, path| {
+        if kind == OpKind::Write && path.to_string_lossy().contains("/commitlog/") {
+            seen.lock().push(path.file_name().unwrap().to_string_lossy().into_owned());
+        }
+        Ok(())
+    });
+    let options = || options_on(disk.clone(), &world.clock, SyncFlush).segment_bytes(1 << 20);
+    let open = |options: Options| writes_while(&written, FIRST, || Store::open("/store", options).unwrap());
+    let take = |store: &Store| {
+        store.append_and_wait(&sized(100_000)).unwrap();
+        settle(store);
+    };
+
+    let (store, zeroed) = open(options().prewrite(true));
+    assert_eq!(zeroed, 16, "steps of 64 KiB");
+    assert_eq!(writes_while(&written, FIRST, || take(&store)).1, 1, "the message's own");
+    assert_eq!(bodies(&store), ["x".repeat(100_000)]);
+    store.close().unwrap();
+
+    let (store, zeroed) = open(options().prewrite(true));
+    assert_eq!(zeroed, 15, "from the log's end on");
+    assert_eq!(writes_while(&written, FIRST, || take(&store)).1, 1);
+    assert_eq!(bodies(&store).len(), 2);
+    store.close().unwrap();
+
+    let (store, zeroed) = open(options());
+    assert_eq!(zeroed, 0, "only where it is asked for");
+    assert!(writes_while(&written, FIRST, || take(&store)).1 > 1, "the janitor zeroes ahead of the tail");
+    store.close().unwrap();
+
+    let (store, zeroed) = open(options().flush(AsyncFlush::default()).prewrite(true));
+    assert_eq!((zeroed, bodies(&store).len()), (0, 3));
+}
+
+/// A look at each record by itself would cost a call, and a copy, for each.
+#[test]
+fn a_scan_takes_up_each_segment_once() {
+    let world = World::new();
+    let store = world.asynchronous();
+    for n in 0..500 {
+        store.append(&numbered(n)).unwrap().forget();
+    }
+    for _ in 0..150 {
+        store.append(&sized(1000)).unwrap().forget();
+    }
+    store.flush().unwrap();
+    let reads = world.disk.operations_of(OpKind::Read);
+    assert_eq!(all(&store).len(), 650);
+    let segments = world.log_files().len() as u64;
+    assert_eq!((world.disk.operations_of(OpKind::Read) - reads, segments), (4, 4));
 }
 
 /// Fills the first segment so that the next record of `len` bytes finds so much room; says where the tail is.

@@ -22,7 +22,8 @@ struct Sawlog {
 pub(super) fn open(setup: &Setup) -> Arc<dyn Engine> {
     let mut options = Options::new().key_index(false).segment_bytes(setup.segment_bytes);
     if setup.durable {
-        options = options.flush(SyncFlush);
+        // As `raw` does: whoever measures appends does not measure zeros for those of later.
+        options = options.flush(SyncFlush).prewrite(true);
     }
     let store = Store::open(&setup.dir, options).expect("a store");
     let topics = setup.queues.div_ceil(QUEUES_OF_A_TOPIC);
