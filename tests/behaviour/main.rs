@@ -48,6 +48,7 @@ mod reopen;
 mod retention;
 mod segments;
 mod space;
+mod stale_looks;
 mod stats;
 #[cfg(feature = "tracing")]
 mod traced;

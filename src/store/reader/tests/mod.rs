@@ -1,12 +1,14 @@
 //! Reading over a real log, with queues and an index that these tests fill themselves: what the public API cannot
 //! make, such as entries that lie, blanks, and marks that fail, is made here.
 
+mod follow;
 mod keys;
 mod meddler;
 mod order;
 mod overtaken;
 mod pull;
 mod waiting;
+mod window;
 
 use std::collections::BTreeMap;
 use std::path::Path;
