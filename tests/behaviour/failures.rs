@@ -206,10 +206,8 @@ fn a_failed_write_at_a_roll_leaves_the_store_standing() {
 #[test]
 fn a_roll_that_failed_half_way_is_done_the_next_time() {
     for sync in [true, false] {
-        for kind in [OpKind::Create, OpKind::Write, OpKind::Sync, OpKind::Rename, OpKind::SyncDir] {
-            if kind == OpKind::Write && !sync {
-                continue;
-            }
+        // Nothing is written: no producer waits for zeros.
+        for kind in [OpKind::Create, OpKind::Sync, OpKind::Rename, OpKind::SyncDir] {
             let world = World::new();
             let store = if sync { world.sync() } else { world.asynchronous() };
             for _ in 0..6 {

@@ -114,7 +114,12 @@ fn serves_rightly(store: &Store, aged: &Aged, hurt: Hurt) -> Verdict<Came> {
         match store.record_at(taken.position.offset) {
             Ok(read) => taken.check(&read).map_err(|e| format!("wrong record served: {e}"))?,
             Err(Error::Corrupt(_)) if hurt.touches(taken) => came = Came::Located,
-            Err(Error::OutOfRange { .. }) if is_cut(store, taken) && taken.position.end() > aged.marked => {
+            // Where zeros took its place there was nothing to cut.
+            Err(Error::OutOfRange { .. })
+                if taken.position.end() > aged.marked
+                    && taken.position.offset >= end
+                    && (is_cut(store, taken) || hurt.touches(taken)) =>
+            {
                 came = Came::CutAsTail;
             }
             Err(error) => return Err(format!("lost: {:?}: {error}; {}", taken.position, store.recovery())),
