@@ -2,11 +2,16 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::SeqCst;
 
+use sawlog::disk::sim::OpKind;
 use sawlog::flush::SyncFlush;
 use sawlog::message::{Checksum, EncodeRules, encode};
 use sawlog::{Damage, Error, LogOffset, Message, OnDamage, Options, QueueOffset, Store};
 
+use crate::watched::Watched;
 use crate::world::*;
 
 /// A closed store with three whole segments of a hundred records and more.
@@ -194,6 +199,36 @@ fn what_stands_behind_a_missing_segment_is_put_aside_when_that_is_asked_for() {
     assert_eq!(world.disk.read_file(&report.cuts[1].saved).unwrap().len() as u64, SEGMENT);
     assert!(all(&store).iter().all(|r| r.position.end() <= last));
     assert!(!report.queues_moved_back.is_empty(), "{report}");
+}
+
+/// `sawlog/` may be a link to another file system, into which nothing can be renamed.
+#[test]
+fn what_is_put_aside_where_no_name_leads_is_copied_there_and_removed_here() {
+    let world = whole();
+    let records = all(&world.sync());
+    let hurt = records.iter().find(|r| r.position.offset.0 > SEGMENT / 2).unwrap().position;
+    world.disk.flip(log(ONE), (hurt.offset.0 + 100) * 8).unwrap();
+    let segment = |name: &str| world.disk.read_file(log(name)).unwrap();
+    let later = [segment(THREE), segment(TWO)];
+    let refused = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&refused);
+    let disk = Watched::new(&world.disk, move |kind, path| {
+        if kind == OpKind::Rename && path.starts_with("/store/commitlog") {
+            count.fetch_add(1, SeqCst);
+            return Err(std::io::ErrorKind::CrossesDevices.into());
+        }
+        Ok(())
+    });
+    let options = options_on(disk, &world.clock, SyncFlush).on_damage(OnDamage::FirstBroken);
+    let store = Store::open("/store", options.rebuild_derived()).unwrap();
+    let report = store.recovery();
+    assert_eq!((report.log_end, refused.load(SeqCst)), (hurt.offset, 2));
+    let aside: Vec<_> = report.cuts.iter().skip(1).map(|cut| (cut.from.0, cut.to.0)).collect();
+    assert_eq!(aside, [(2 * SEGMENT, 3 * SEGMENT), (SEGMENT, 2 * SEGMENT)]);
+    for (cut, was) in report.cuts.iter().skip(1).zip(&later) {
+        assert!(world.disk.read_file(&cut.saved).unwrap() == *was, "{cut:?}");
+    }
+    assert_eq!(world.log_files(), [(ONE.into(), SEGMENT)]);
 }
 
 #[test]
