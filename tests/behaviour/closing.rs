@@ -371,3 +371,22 @@ fn a_close_during_any_step_of_any_worker_ends_in_time_and_in_order() {
     println!("{hung} of {most} hung, in {names:?}");
     assert!(hung > most / 4, "{hung}");
 }
+
+/// Zeros over a refused append may lie behind the last record, and no flush covers what was not appended.
+#[test]
+fn closing_syncs_the_logs_last_file_though_nothing_is_left_to_flush() {
+    let (world, synced) = (World::new(), Arc::new(Mutex::new(0)));
+    let seen = Arc::clone(&synced);
+    let disk = Watched::new(&world.disk, move |kind, path| {
+        *seen.lock() += u32::from(kind == OpKind::Sync && path.starts_with("/store/commitlog"));
+        Ok(())
+    });
+    let store = Store::open("/store", options_on(disk, &world.clock, SyncFlush)).unwrap();
+    store.append_and_wait(&numbered(0)).unwrap();
+    settle(&store);
+    *synced.lock() = 0;
+    store.flush().unwrap();
+    assert_eq!(*synced.lock(), 0);
+    store.close().unwrap();
+    assert_eq!(*synced.lock(), 1);
+}

@@ -66,9 +66,11 @@ fn a_segment_goes_when_its_last_record_is_old_enough() {
     // The tenth record was stored an hour ago; that of hour 5 is just old enough, and the last of its segment.
     assert_eq!((first(&store), all(&store).len()), (3, 4));
     files_begin_with(&world, 3);
+    let reads = world.disk.operations_of(OpKind::Read);
     world.clock.turn(HOUR);
     settle(&store);
     assert_eq!(first(&store), 3, "the first record of a segment may be older");
+    assert_eq!(world.disk.operations_of(OpKind::Read), reads, "what was rolled here is remembered");
     world.clock.turn(HOUR);
     settle(&store);
     assert_eq!(first(&store), 4);

@@ -75,8 +75,12 @@ fn none_is_shown_that_begins_at_the_end_asked_for_or_behind_it() {
 #[test]
 fn records_in_front_of_the_place_given_are_checked_wholly_and_no_others() {
     let (world, records) = filled(20);
-    world.damage(&records[5]);
     let at = |n: usize| records[n].position.offset;
+    world.damage(&records[0]);
+    assert_eq!(Following::of(&world).go(END, usize::MAX, at(0)).unwrap(), 20, "the first is no exception");
+    assert!(Following::of(&world).go(END, usize::MAX, at(0).plus(1)).is_err());
+    world.damage(&records[0]);
+    world.damage(&records[5]);
     assert_eq!(Following::of(&world).go(END, usize::MAX, LogOffset(0)).unwrap(), 20);
     assert_eq!(Following::of(&world).go(END, usize::MAX, at(5)).unwrap(), 20, "it begins at that place");
     for unchecked_to in [at(5).plus(1), at(6), at(19), END] {
