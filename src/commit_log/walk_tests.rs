@@ -168,3 +168,42 @@ fn after_a_failed_read_the_same_record_is_found_whole() {
         }
     }
 }
+
+/// Eight bytes stay free behind a record, for the blank one: exactly so many are enough.
+#[test]
+fn a_record_that_leaves_room_for_the_blank_one_alone_is_whole() {
+    let overhead = |topic: &str| 91 + topic.len() + 20;
+    let first = 4 * MIB;
+    let second = SEGMENT_BYTES - 8 - (first + overhead("orders")) - overhead("bills");
+    let (_, list, places) = log(&[first, second, 1000]);
+    assert_eq!(places[2], LogOffset(SEGMENT_BYTES as u64), "the third begins the next segment");
+    let seen = alone(&list).0;
+    assert_eq!(seen.iter().map(|(at, ..)| *at).collect::<Vec<_>>(), places);
+}
+
+/// Where records carry checksums of their own a blank record is as long as what is left, or it is none.
+#[test]
+fn a_blank_record_of_another_length_is_damage_where_we_wrote() {
+    let (disk, list, places) = log(&[4_000_000, 4_000_000, 1000, 2_000_000]);
+    let mut walk = Walk::new(&list, LogOffset(0));
+    let blank = loop {
+        match walk.step(|_| Verify::Ours).unwrap() {
+            Step::Record(..) => {}
+            Step::Blank(at) => break at,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(places[2] < blank && blank.0 < SEGMENT_BYTES as u64);
+    let left = u32::try_from(SEGMENT_BYTES as u64 - blank.0).unwrap();
+    disk.overwrite(name(0), blank.0, &(left - 8).to_be_bytes()).unwrap();
+    for (verify, is_blank) in [(Verify::Ours, false), (Verify::Legacy, true)] {
+        let mut walk = Walk::new(&list, blank);
+        match walk.step(|_| verify).unwrap() {
+            Step::Blank(at) => assert!(is_blank && at == blank),
+            Step::Broken(at, Damage::BadBlank { len, left: found }, _) => {
+                assert_eq!((is_blank, at, len, found), (false, blank, left - 8, u64::from(left)));
+            }
+            other => panic!("{verify:?}: {other:?}"),
+        }
+    }
+}
