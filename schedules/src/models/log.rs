@@ -41,7 +41,7 @@ fn world_on(disk: SimDisk, way: Way, end: LogOffset) -> World {
     let door: Arc<dyn Disk> = Arc::new(disk.clone());
     let found = Survey::of(&disk, Path::new(DIR)).unwrap();
     let segments = SegmentList::new(door, PathBuf::from(DIR), SEGMENT_BYTES, &found, Access::Write);
-    let segment = segments.find(end).unwrap_or_else(|| segments.roll(false).unwrap());
+    let segment = segments.find(end).unwrap_or_else(|| segments.roll().unwrap());
     let (bell, heard) = worker::bell();
     let readers_see = if way == Way::Staged { Level::Flushed } else { Level::Written };
     let other = || worker::bell().0;
