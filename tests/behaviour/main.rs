@@ -16,6 +16,7 @@
 
 mod acks;
 mod append;
+mod applied;
 mod bad_input;
 mod bad_stores;
 mod bounds;
