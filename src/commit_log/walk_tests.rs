@@ -96,7 +96,7 @@ fn what_a_thread_reads_ahead_is_what_the_walk_would_have_read() {
     let (seen, taken) = read_ahead(&list);
     assert!(seen == alone, "{} records, then {}; alone {}", seen.0.len(), seen.1, alone.1);
     let with_thread = disk.operations_of(OpKind::Read) - before;
-    // Some 24 MiB are read by the MiB, and again from where a record begins that reaches beyond. The thread comes in
+    // Some 26 MiB are read by the MiB, and again from where a record begins that reaches beyond. The thread comes in
     // after four of them in each segment, and reads two in vain, over which a long record leads.
     assert_eq!((reads, with_thread, taken), (28, 30, 10));
 }

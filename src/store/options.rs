@@ -280,12 +280,11 @@ impl Options {
     }
 
     /// Whether opening writes the rest of the segment in which the log ends with zeros, and syncs them. A sync that
-    /// turns an unwritten block into a written one costs half as much again (BENCHMARKS.md), so under a
-    /// policy that acknowledges what is flushed blocks are written with zeros before records come: of later segments
-    /// in the background, whole, and of this one 16 MiB ahead of the tail, beside the appends, which share the disk
-    /// with it. With this, opening takes as long as the disk takes to write so many bytes, and the first appends have
-    /// it to themselves. Under other policies it does nothing. Default: no (RocketMQ's `warmMapedFileEnable`, which
-    /// does the same for each new file).
+    /// turns unwritten blocks into written ones has more to write, so under a policy that acknowledges what is flushed
+    /// they are written with zeros before records come: of later segments in the background, whole, and of this one
+    /// 16 MiB ahead of the tail, beside the appends, which share the disk with that. With this, opening takes as long as
+    /// the disk takes to write so many bytes, and the first appends have it to themselves. Under other policies it does
+    /// nothing. Default: no. RocketMQ's `warmMapedFileEnable` is its like, for each new file.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;

@@ -44,7 +44,7 @@ fn the_next_segment_is_made_ahead_whole_and_goes_again_if_it_is_not_needed() {
     }
 }
 
-/// How many writes to this file the disk has seen, and how many of them so far in this call.
+/// What comes of `work`, and how many writes of the file of this name it made.
 fn writes_while<R>(written: &Arc<Mutex<Vec<String>>>, name: &str, work: impl FnOnce() -> R) -> (R, usize) {
     written.lock().clear();
     let done = work();
