@@ -4,9 +4,9 @@ use std::path::Path;
 
 use sawlog::disk::Disk;
 use sawlog::disk::sim::{Aim, Fault, FaultKind, OpKind};
-use sawlog::flush::AsyncFlush;
+use sawlog::flush::{AsyncFlush, SyncFlush};
 use sawlog::inspect::{Look, WriterState};
-use sawlog::{Error, Store};
+use sawlog::{Error, OnDamage, Store};
 
 use crate::world::*;
 
@@ -20,11 +20,8 @@ fn state(world: &World) -> WriterState {
 
 /// Opening, whose first sync of the log fails.
 fn opened_with_a_failing_sync(world: &World) -> Error {
-    world.disk.fail_at_aimed(
-        Aim::anything().kind(OpKind::Sync).path("commitlog"),
-        1,
-        Fault::once(FaultKind::Eio),
-    );
+    let aim = Aim::anything().kind(OpKind::Sync).path("commitlog");
+    world.disk.fail_at_aimed(aim, 1, Fault::once(FaultKind::Eio));
     Store::open("/store", world.options(AsyncFlush::default())).unwrap_err()
 }
 
@@ -63,14 +60,36 @@ fn what_was_being_made_goes_and_what_cannot_be_looked_through_is_told() {
     store.close().unwrap();
     let half_made = making().join("00000000000000065536");
     world.disk.write_file(&half_made, vec![7; 100]).unwrap();
-    world.disk.fail_at_aimed(
-        Aim::anything().kind(OpKind::List).path(making().to_str().unwrap()),
-        1,
-        Fault::once(FaultKind::Eio),
-    );
+    let aim = Aim::anything().kind(OpKind::List).path("/store/commitlog/making");
+    world.disk.fail_at_aimed(aim, 1, Fault::once(FaultKind::Eio));
     let refused = Store::open("/store", world.options(AsyncFlush::default())).unwrap_err();
     assert!(matches!(&refused, Error::Io { path, .. } if *path == making()), "{refused}");
     assert!(world.disk.entry(&half_made).unwrap().is_some());
     assert_eq!(all(&world.asynchronous()).len(), 1);
     assert!(world.disk.entry(&half_made).unwrap().is_none());
+}
+
+/// The usual opening begins in the log's last part. Where that is damaged there may be more: it looks at all of it then.
+#[test]
+fn damage_in_the_last_part_has_all_of_the_log_looked_at() {
+    let world = World::new();
+    let store = world.sync();
+    let places: Vec<_> = (0..300).map(|_| store.append_and_wait(&sized(700)).unwrap().position).collect();
+    settle(&store);
+    let killed = World::on(world.disk.kill());
+    let segment = |at: u64| format!("/store/commitlog/{:020}", at / SEGMENT * SEGMENT);
+    let rot = |n: usize| {
+        let at = places[n].offset.0;
+        killed.disk.flip(segment(at), (at % SEGMENT + 200) * 8).unwrap();
+    };
+    rot(3);
+    let options = || killed.options(SyncFlush).on_damage(OnDamage::Quarantine);
+    let store = Store::open("/store", options()).unwrap();
+    assert_eq!(store.quarantined(), [], "nobody has looked there");
+    drop(store);
+    rot(290);
+    let store = Store::open("/store", options()).unwrap();
+    let listed: Vec<_> = store.quarantined().iter().map(|part| (part.from, part.to)).collect();
+    assert_eq!(listed, [3, 290].map(|n| (places[n].offset, places[n].end())));
+    assert_eq!(store.scan(store.marks().first).filter(Result::is_ok).count(), 298);
 }

@@ -135,9 +135,14 @@ fn a_snapshot_that_meets_an_error_says_so_and_leaves_nothing_under_its_name() {
                     refused += 1;
                     let typed = matches!(error, Error::Io { .. } | Error::Full { .. });
                     assert!(typed, "call {nth}: {error}");
+                    assert!(!is_there(&disk, COPY), "call {nth}: {error}");
                 }
             }
-            if is_there(&disk, COPY) || dice.below(one_in(CALLS_ONE_IN)) == 0 {
+            if made.as_ref().is_ok_and(|made| made.kept) || dice.below(one_in(CALLS_ONE_IN)) == 0 {
+                if !is_there(&disk, COPY) {
+                    let again = snapshot(&disk, false).map_err(|error| error.to_string());
+                    assert!(again.is_ok_and(|made| made.kept), "call {nth}: not made the next time");
+                }
                 let image = disk.power_cut(dice.draw(), Survivors::ALL[dice.below(5) as usize]);
                 examine(&image, &log, promised, dice.draw())
                     .unwrap_or_else(|why| panic!("store {seed}, call {nth}, {made:?}: {why}"));

@@ -83,6 +83,10 @@ impl Hurt {
     pub(crate) fn touches(self, taken: &Taken) -> bool {
         taken.position.offset.0 < self.to && self.from < taken.position.end().0
     }
+
+    fn covers(self, taken: &Taken) -> bool {
+        self.from <= taken.position.offset.0 && taken.position.end().0 <= self.to
+    }
 }
 
 pub(crate) fn judge(disk: &SimDisk, aged: &Aged, hurt: Hurt) -> Verdict<Came> {
@@ -118,7 +122,7 @@ fn serves_rightly(store: &Store, aged: &Aged, hurt: Hurt) -> Verdict<Came> {
             Err(Error::OutOfRange { .. })
                 if taken.position.end() > aged.marked
                     && taken.position.offset >= end
-                    && (is_cut(store, taken) || hurt.touches(taken)) =>
+                    && (is_cut(store, taken) || hurt.covers(taken)) =>
             {
                 came = Came::CutAsTail;
             }

@@ -68,7 +68,7 @@ pub(crate) fn judge(
         if !store.quarantined().is_empty() || store.recovery().lifted != seen.parts {
             return Err(format!("mended, and still listed: {:?}", store.quarantined()));
         }
-        check(&store, aged, &log, &[]).map_err(|e| format!("mended: {e}"))?;
+        check_with(&store, aged, &log, (&[], &seen.parts)).map_err(|e| format!("mended: {e}"))?;
     }
     Ok(seen)
 }
@@ -82,6 +82,16 @@ fn same_parts(store: &Store, seen: &Seen) -> Verdict {
 
 /// All that must hold of an open store whose log was `log` before it was hurt.
 pub(crate) fn check(store: &Store, aged: &Aged, log: &Expected, hurts: &[Hurt]) -> Verdict<Seen> {
+    check_with(store, aged, log, (hurts, &[]))
+}
+
+/// The same where these parts were listed once: numbers that only their records told may have been given again.
+fn check_with(
+    store: &Store,
+    aged: &Aged,
+    log: &Expected,
+    (hurts, mended): (&[Hurt], &[LogRange]),
+) -> Verdict<Seen> {
     let mut seen = Seen { parts: store.quarantined(), ..Seen::default() };
     let is_hurt = |taken: &Taken| hurts.iter().any(|hurt| hurt.touches(taken));
     for part in &seen.parts {
@@ -113,7 +123,7 @@ pub(crate) fn check(store: &Store, aged: &Aged, log: &Expected, hurts: &[Hurt]) 
     seen.lost = lost.len() as u64;
     let live = |taken: &&Taken| !lost.contains(&taken.position.offset) && taken.position.end() <= end;
     check_scan(store, &seen, log.taken.iter().filter(live))?;
-    check_queues(store, aged, log, &lost, end)?;
+    check_queues(store, aged, log, (&lost, mended), end)?;
     check_keys(store, log, &lost, end)?;
     Ok(seen)
 }
@@ -157,7 +167,7 @@ fn check_queues(
     store: &Store,
     aged: &Aged,
     log: &Expected,
-    lost: &BTreeSet<LogOffset>,
+    (lost, mended): (&BTreeSet<LogOffset>, &[LogRange]),
     end: LogOffset,
 ) -> Verdict {
     let mut queues: BTreeMap<(&str, u32), Vec<&Taken>> = BTreeMap::new();
@@ -189,7 +199,9 @@ fn check_queues(
             all.iter().map(|taken| (taken.queue_offset.0, taken.position.offset)).collect();
         let counts = |taken: &&&Taken| last_given[&taken.queue_offset.0] == taken.position.offset;
         let mut told = BTreeSet::new();
-        let mut live = all[first..].iter().filter(is_live).filter(counts);
+        let was_listed = |taken: &Taken| mended.iter().any(|part| part.contains(taken.position.offset));
+        let is_shown = |taken: &&&Taken| is_live(taken) && (counts(taken) || !was_listed(taken));
+        let mut live = all[first..].iter().filter(is_shown);
         for read in queue.read_from(QueueOffset((first as u64).min(max))) {
             match read {
                 Ok(read) => match live.next() {

@@ -86,6 +86,8 @@ pub(crate) struct Workload {
     pub(crate) acks: Vec<(Ack, When, LogOffset)>,
     dice: Dice,
     sync: bool,
+    /// Whether it has its segments written with zeros before they are opened.
+    prewrites: bool,
     store: Option<Store>,
     waiting: Vec<(Pin<Box<Reached>>, When)>,
     /// Counts unique ids.
@@ -104,6 +106,7 @@ impl Workload {
             acks: Vec::new(),
             dice: Dice::new(seed),
             sync: seed.is_multiple_of(2),
+            prewrites: seed % 4 == 2,
             store: None,
             waiting: Vec::new(),
             named: 0,
@@ -150,7 +153,7 @@ impl Workload {
 
     fn open(&mut self) -> Result<()> {
         let options = options(&self.disk, &self.clock, self.sync);
-        self.store = Some(Store::open(ROOT, options)?);
+        self.store = Some(Store::open(ROOT, options.prewrite(self.prewrites))?);
         Ok(())
     }
 

@@ -250,7 +250,11 @@ fn once(
     if made.kept {
         disk.rename_folder(temporary, out).map_err(|e| Error::io("giving the snapshot its name", out, e))?;
         let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        disk.sync_dir(parent).map_err(|e| Error::io("syncing the folder", parent, e))?;
+        if let Err(error) = disk.sync_dir(parent) {
+            // A copy whose name a power cut may take is none: it goes as any other that could not be made.
+            let _ = disk.rename_folder(out, temporary);
+            return Err(Error::io("syncing the folder", parent, error));
+        }
     }
     Ok(made)
 }

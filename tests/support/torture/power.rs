@@ -189,7 +189,8 @@ fn put(store: &Store, log: &mut Expected, disk: &SimDisk, body_bytes: usize, dic
 /// Does the operation on a recording disk. The log it leaves, and the operations between which it was done.
 fn act(what: Seldom, disk: &SimDisk, dice: &mut Dice) -> (Expected, std::ops::Range<usize>) {
     if let Seldom::FirstOpen = what {
-        let store = Store::open(ROOT, options(disk, &clock(), true)).unwrap();
+        let prewrites = dice.percent(50);
+        let store = Store::open(ROOT, options(disk, &clock(), true).prewrite(prewrites)).unwrap();
         return (
             Expected::default(),
             0..{
