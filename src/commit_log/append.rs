@@ -283,8 +283,9 @@ impl CommitLog {
             each(Appended { position, queue_offset, stored });
         }
         tail.last_stored = stored;
-        let step = AHEAD_STEP_BYTES.min(tail.segment.len() / 4).max(1);
-        if tail.end.0 / step != at.0 / step {
+        // A power of two: a division costs as much as all else here.
+        let step_bits = AHEAD_STEP_BYTES.min(tail.segment.len() / 4).max(1).ilog2();
+        if tail.end.0 >> step_bits != at.0 >> step_bits {
             self.janitor().ring();
             if self.segments().is_due(&tail.segment, at) && !self.segments().is_prepared() {
                 self.keeper().ring();

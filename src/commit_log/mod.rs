@@ -246,12 +246,18 @@ impl CommitLog {
         error
     }
 
-    /// Keeps wakers until no lock is held.
+    /// Keeps wakers until no lock is held. Most often there are none.
+    #[inline]
     fn put_off(&self, wakers: Vec<Waker>) {
         if !wakers.is_empty() {
-            self.due.lock().extend(wakers);
-            self.is_due.store(true, Ordering::SeqCst);
+            self.keep(wakers);
         }
+    }
+
+    #[cold]
+    fn keep(&self, wakers: Vec<Waker>) {
+        self.due.lock().extend(wakers);
+        self.is_due.store(true, Ordering::SeqCst);
     }
 
     /// Wakes the futures whose time has come. A waker runs an executor's code, which may poll at once, and append or

@@ -312,12 +312,16 @@ const LINE_BYTES: usize = 64;
 /// Asks for the cache lines that the next store of `len` bytes will write: they were zeroed by another processor,
 /// and waiting for them is most of what a store costs.
 #[cfg(target_arch = "x86_64")]
+#[inline]
 fn prefetch(map: &MmapRaw, at: usize, len: usize) {
     use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
     const MOST_BYTES: usize = 2048;
-    for line in (at..at.saturating_add(len.min(MOST_BYTES)).min(map.len())).step_by(LINE_BYTES) {
+    let len = len.min(MOST_BYTES).min(map.len().saturating_sub(at));
+    let mut line = map.as_ptr().wrapping_add(at);
+    for _ in 0..len.div_ceil(LINE_BYTES) {
         // SAFETY: a prefetch neither reads nor faults, whatever the address; this one is within the mapping (rule 3).
-        unsafe { _mm_prefetch::<_MM_HINT_ET0>(map.as_ptr().add(line).cast()) };
+        unsafe { _mm_prefetch::<_MM_HINT_ET0>(line.cast()) };
+        line = line.wrapping_add(LINE_BYTES);
     }
 }
 

@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 
 use super::checksum::{self, BLANK_TRAILER, TRAILER_BYTES, TRAILER_NAME, Tail};
 use super::wire::{
-    AT_BODY_CRC, AT_LOG_OFFSET, AT_QUEUE_OFFSET, AT_STORED, FIXED_BYTES, MAGIC_V1, MAGIC_V2,
-    MAX_PROPERTIES_BYTES, RECORD_OVERHEAD_BYTES, V1_TOPIC_BYTES, V6_EXTRA_BYTES, put_host,
+    AT_BODY_CRC, AT_BORN_HOST, AT_LOG_OFFSET, AT_QUEUE_OFFSET, AT_STORED, FIXED_BYTES, HEAD_BYTES, MAGIC_V1,
+    MAGIC_V2, MAX_PROPERTIES_BYTES, RECORD_OVERHEAD_BYTES, V1_TOPIC_BYTES, V6_EXTRA_BYTES, host,
 };
-use super::{Message, SysFlags, Topic, properties};
+use super::{Message, SysFlags, properties};
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::offset::{LogOffset, QueueOffset};
@@ -136,9 +136,9 @@ struct Plan<'a> {
 /// cleared and reused.
 ///
 /// # Errors
-/// [`Error::InvalidMessage`], naming the number and the limit: a topic that [`Topic::check`] refuses, a queue id above
-/// 2³¹ − 1, a property that a setter refused, properties above 32,767 bytes with separator and trailer, a body above
-/// `max_body_bytes`, or a record above `max_body_bytes` + 65,536 (spec 2.8).
+/// [`Error::InvalidMessage`], naming the number and the limit: a topic that [`Topic::check`](super::Topic::check)
+/// refuses, a queue id above 2³¹ − 1, a property that a setter refused, properties above 32,767 bytes with separator and
+/// trailer, a body above `max_body_bytes`, or a record above `max_body_bytes` + 65,536 (spec 2.8).
 ///
 /// ```
 /// # use sawlog::clock::Timestamp;
@@ -204,27 +204,32 @@ pub fn encode<'m>(message: &'m Message, rules: &EncodeRules, mut buf: Vec<u8>) -
     })
 }
 
-/// Writes all fields before the body; those that [`Encoded::stamp`] fills in are 0. Gathered in arrays, because each
-/// growth of the buffer asks for its room.
+/// Writes all fields before the body; those that [`Encoded::stamp`] fills in are 0. Gathered in one array, because each
+/// growth of the buffer asks for its room; with IPv4 hosts its end stays unused.
 fn put_head(buf: &mut Vec<u8>, message: &Message, rules: &EncodeRules, plan: &Plan<'_>, body_crc: u32) {
     let magic = if plan.v2 { MAGIC_V2 } else { MAGIC_V1 };
-    let mut front = [0; 48];
-    front[..4].copy_from_slice(&plan.total.to_be_bytes());
-    front[4..8].copy_from_slice(&magic.to_be_bytes());
-    front[AT_BODY_CRC..12].copy_from_slice(&body_crc.to_be_bytes());
-    front[12..16].copy_from_slice(&plan.queue_id.to_be_bytes());
-    front[16..AT_QUEUE_OFFSET].copy_from_slice(&message.flag.to_be_bytes());
-    front[36..40].copy_from_slice(&plan.sys_flags.0.to_be_bytes());
-    front[40..].copy_from_slice(&message.born.unwrap_or(rules.born).0.to_be_bytes());
-    buf.extend_from_slice(&front);
-    put_host(buf, message.born_host);
-    buf.extend_from_slice(&[0; 8]);
-    put_host(buf, rules.store_host);
+    let mut head = [0; HEAD_BYTES];
+    head[..4].copy_from_slice(&plan.total.to_be_bytes());
+    head[4..8].copy_from_slice(&magic.to_be_bytes());
+    head[AT_BODY_CRC..12].copy_from_slice(&body_crc.to_be_bytes());
+    head[12..16].copy_from_slice(&plan.queue_id.to_be_bytes());
+    head[16..AT_QUEUE_OFFSET].copy_from_slice(&message.flag.to_be_bytes());
+    head[36..40].copy_from_slice(&plan.sys_flags.0.to_be_bytes());
+    head[40..AT_BORN_HOST].copy_from_slice(&message.born.unwrap_or(rules.born).0.to_be_bytes());
+    // As many bytes as an IPv6 host has in any case: what follows an IPv4 one is written over it.
+    let (born_host, born_host_bytes) = host(message.born_host);
+    put(&mut head, AT_BORN_HOST, born_host);
+    let store_host_at = AT_BORN_HOST + born_host_bytes + 8;
+    let (store_host, store_host_bytes) = host(rules.store_host);
+    put(&mut head, store_host_at, store_host);
+    let back_at = store_host_at + store_host_bytes;
     let mut back = [0; 16];
     back[..4].copy_from_slice(&message.reconsume_times.to_be_bytes());
     back[4..12].copy_from_slice(&message.prepared_offset.to_be_bytes());
     back[12..].copy_from_slice(&plan.body_len.to_be_bytes());
-    buf.extend_from_slice(&back);
+    put(&mut head, back_at, back);
+    buf.extend_from_slice(&head);
+    buf.truncate(back_at + 16);
 }
 
 impl<'a> Plan<'a> {
@@ -232,7 +237,7 @@ impl<'a> Plan<'a> {
         if let Some(why) = message.refusal() {
             return Err(Error::InvalidMessage(why.clone()));
         }
-        Topic::check(&message.topic)?;
+        message.topic.check_own()?;
         let queue_id = message.queue_id;
         if i32::try_from(queue_id).is_err() {
             return Err(too_large("queue id", u64::from(queue_id), u64::from(i32::MAX.unsigned_abs())));
@@ -332,7 +337,7 @@ impl Encoded<'_> {
             Trailer::None => None,
             Trailer::Whole => {
                 let covered = self.buf.len().saturating_sub(TRAILER_BYTES as usize);
-                Some(crc32fast::hash(self.buf.get(..covered).unwrap_or_default()))
+                Some(checksum::crc(self.buf.get(..covered).unwrap_or_default()))
             }
             Trailer::Joined(tail) => Some(tail.join(self.buf.get(..self.split).unwrap_or_default())),
         };
@@ -351,7 +356,7 @@ impl Encoded<'_> {
 }
 
 /// Writes one field. Every place is within the fixed part that encode has written.
-fn put(buf: &mut [u8], at: usize, field: [u8; 8]) {
+fn put<const N: usize>(buf: &mut [u8], at: usize, field: [u8; N]) {
     if let Some(slot) = buf.get_mut(at..).and_then(|rest| rest.first_chunk_mut()) {
         *slot = field;
     }

@@ -89,6 +89,12 @@ impl Topic {
         self.as_bytes().is_empty()
     }
 
+    /// [`Topic::check`] of this one, which most often need not be read as text for it.
+    #[inline]
+    pub(super) fn check_own(&self) -> Result<()> {
+        if is_plain(self.as_bytes()) { Ok(()) } else { Topic::check(self) }
+    }
+
     /// Whether messages may be appended under this name: it becomes the name of a folder.
     ///
     /// # Errors
@@ -96,6 +102,9 @@ impl Topic {
     /// control character. RocketMQ is stricter (127 bytes but for retry topics, and only `%|a-zA-Z0-9_-`, spec 2.8)
     /// where its brokers take messages from clients; its store is not.
     pub fn check(name: &str) -> Result<()> {
+        if is_plain(name.as_bytes()) {
+            return Ok(());
+        }
         let refuse = |why: String| Err(Error::InvalidMessage(why.into()));
         if name.is_empty() {
             return refuse("the topic is empty".into());
@@ -106,15 +115,22 @@ impl Topic {
         if name == "." || name == ".." {
             return refuse(format!("the topic {name:?} cannot be the name of a folder"));
         }
-        // Most are plain ASCII, and then a byte is a character.
-        if name.bytes().all(|b| b.is_ascii_graphic() && b != b'/') {
-            return Ok(());
-        }
         match name.chars().find(|c| *c == '/' || c.is_control()) {
             Some(bad) => refuse(format!("the topic {name:?} holds {bad:?}, which no folder's name may")),
             None => Ok(()),
         }
     }
+}
+
+/// Whether a name is what most are, ASCII that can be seen: then a byte is a character. One that begins with a dot is
+/// looked at more closely.
+#[inline]
+fn is_plain(name: &[u8]) -> bool {
+    // Without a way out in the middle: names are short, and many bytes are looked at at once.
+    let visible = |all, byte: &u8| all & (byte.wrapping_sub(b'!') <= b'~' - b'!') & (*byte != b'/');
+    name.len() <= Topic::MAX_BYTES
+        && name.first().is_some_and(|first| *first != b'.')
+        && name.iter().fold(true, visible)
 }
 
 impl Deref for Topic {

@@ -19,6 +19,8 @@ pub const MIN_RECORD_BYTES: u32 = 92;
 pub(super) const FIXED_BYTES: u32 = 91;
 /// What stands in front of the body, its length included, with IPv4 hosts.
 pub(super) const FRONT_BYTES: usize = 88;
+/// The same with IPv6 hosts, the most that it can be.
+pub(super) const HEAD_BYTES: usize = FRONT_BYTES + 2 * V6_EXTRA_BYTES as usize;
 /// What an IPv6 host takes more than an IPv4 one.
 pub(super) const V6_EXTRA_BYTES: u32 = 12;
 /// The longest topic whose length a version 1 record can hold, its length byte being signed.
@@ -31,20 +33,26 @@ pub const RECORD_OVERHEAD_BYTES: u32 = 65_536;
 pub(super) const AT_BODY_CRC: usize = 8;
 pub(super) const AT_QUEUE_OFFSET: usize = 20;
 pub(super) const AT_LOG_OFFSET: usize = 28;
+pub(super) const AT_BORN_HOST: usize = 48;
 /// With an IPv4 born host; an IPv6 one moves it by [`V6_EXTRA_BYTES`].
 pub(super) const AT_STORED: usize = 56;
 
-/// Appends a host: address, then the port as 32 bits (spec 2.4).
-pub(super) fn put_host(buf: &mut Vec<u8>, host: SocketAddr) {
-    let port = u32::from(host.port());
+/// A host, address and then the port as 32 bits (spec 2.4), and how many of these bytes it is: 8, and 0 behind them, or
+/// 20.
+#[inline]
+pub(super) fn host(host: SocketAddr) -> ([u8; 20], usize) {
+    let port = u32::from(host.port()).to_be_bytes();
+    let mut bytes = [0; 20];
     match host.ip() {
         IpAddr::V4(ip) => {
-            let both = u64::from(ip.to_bits()) << 32 | u64::from(port);
-            buf.extend_from_slice(&both.to_be_bytes());
+            bytes[..4].copy_from_slice(&ip.octets());
+            bytes[4..8].copy_from_slice(&port);
+            (bytes, 8)
         }
         IpAddr::V6(ip) => {
-            buf.extend_from_slice(&ip.octets());
-            buf.extend_from_slice(&port.to_be_bytes());
+            bytes[..16].copy_from_slice(&ip.octets());
+            bytes[16..].copy_from_slice(&port);
+            (bytes, 20)
         }
     }
 }

@@ -121,19 +121,21 @@ impl Segment {
     }
 
     fn file(&self) -> Result<&dyn DiskFile> {
-        if self.file.get().is_none() {
-            let opened = self.disk.open(&self.path, self.access).map_err(|e| self.io("opening", e))?;
-            if opened.len() != self.len {
-                return Err(Error::Geometry {
-                    path: self.path.clone(),
-                    found: opened.len(),
-                    expected: self.len,
-                });
-            }
-            // Another thread may have opened it meanwhile: then that one stays.
-            let _ = self.file.set(opened);
+        if let Some(file) = self.file.get() {
+            return Ok(&**file);
         }
-        self.file.get().map(AsRef::as_ref).ok_or(Error::Closed)
+        self.open_file()
+    }
+
+    #[cold]
+    fn open_file(&self) -> Result<&dyn DiskFile> {
+        let opened = self.disk.open(&self.path, self.access).map_err(|e| self.io("opening", e))?;
+        if opened.len() != self.len {
+            let (path, found, expected) = (self.path.clone(), opened.len(), self.len);
+            return Err(Error::Geometry { path, found, expected });
+        }
+        // Another thread may have opened it meanwhile: then that one stays.
+        Ok(&**self.file.get_or_init(|| opened))
     }
 
     fn io(&self, doing: &'static str, error: std::io::Error) -> Error {

@@ -38,7 +38,8 @@ pub struct Ack {
     rest: Vec<Appended>,
     level: Level,
     end: LogOffset,
-    log: Arc<CommitLog>,
+    /// `None`: the promise held as it was given.
+    log: Option<Arc<CommitLog>>,
     /// The ticket, once somebody polls: an ack that nobody waits for costs nothing more.
     reached: Option<Reached>,
     store_host: SocketAddr,
@@ -77,14 +78,14 @@ impl Ack {
         log: &Arc<CommitLog>,
         store_host: SocketAddr,
     ) -> Ack {
-        Ack { first, rest, level, end, log: Arc::clone(log), reached: None, store_host }
+        // Sharing the log costs two atomic operations, and of what goes straight to the page cache nothing is awaited.
+        let log = (mark(log, level).at() < end).then(|| Arc::clone(log));
+        Ack { first, rest, level, end, log, reached: None, store_host }
     }
 
-    fn mark(&self) -> &Arc<Watermark> {
-        match self.level {
-            Level::Written => self.log.written(),
-            Level::Flushed => self.log.flushed(),
-        }
+    /// The ticket to wait with, unless nothing need be waited for.
+    fn ticket(&self) -> Option<Reached> {
+        self.log.as_ref().map(|log| mark(log, self.level).reach(self.end))
     }
 
     fn stored_one(&self, one: &Appended) -> Stored {
@@ -151,7 +152,7 @@ impl Ack {
     /// Whether the promise holds already.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.mark().at() >= self.end
+        self.log.as_ref().is_none_or(|log| mark(log, self.level).at() >= self.end)
     }
 
     /// Blocks until the promise holds.
@@ -159,7 +160,7 @@ impl Ack {
     /// # Errors
     /// [`Error::Failed`] or [`Error::Closed`]: the outcome is *unknown*; the message may be there on reopening.
     pub fn wait(&self) -> Result<()> {
-        self.mark().reach(self.end).wait()
+        self.ticket().map_or(Ok(()), |ticket| ticket.wait())
     }
 
     /// Blocks until the promise holds, at most as long as `limit`. May be called again.
@@ -184,10 +185,11 @@ impl Ack {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn wait_timeout(&self, limit: Duration) -> Result<()> {
-        if self.mark().reach(self.end).wait_timeout(limit)? {
+        let Some(log) = &self.log else { return Ok(()) };
+        if mark(log, self.level).reach(self.end).wait_timeout(limit)? {
             return Ok(());
         }
-        let lower = self.level == Level::Flushed && self.log.written().at() >= self.end;
+        let lower = self.level == Level::Flushed && log.written().at() >= self.end;
         Err(Error::TimedOut { end: self.end(), asked: self.level, reached: lower.then_some(Level::Written) })
     }
 
@@ -217,8 +219,16 @@ impl Future for Ack {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
         let ack = &mut *self;
         if ack.reached.is_none() {
-            ack.reached = Some(ack.mark().reach(ack.end));
+            ack.reached = ack.ticket();
         }
-        ack.reached.as_mut().map_or(Poll::Ready(Err(Error::Closed)), |r| Pin::new(r).poll(context))
+        ack.reached.as_mut().map_or(Poll::Ready(Ok(())), |reached| Pin::new(reached).poll(context))
+    }
+}
+
+/// The mark that says when a promise of this level holds.
+fn mark(log: &CommitLog, level: Level) -> &Arc<Watermark> {
+    match level {
+        Level::Written => log.written(),
+        Level::Flushed => log.flushed(),
     }
 }

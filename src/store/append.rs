@@ -42,8 +42,11 @@ impl Inner {
         let pushed = self.push(records, how, |one| appended = Some(one));
         Inner::recycle(encoded);
         let end = pushed?;
-        // The log tells every record's place before it returns.
-        appended.map(|one| (one, end)).ok_or(Error::Closed)
+        match appended {
+            Some(one) => Ok((one, end)),
+            // The log tells every record's place before it returns.
+            None => Err(Error::Closed),
+        }
     }
 
     fn ack(&self, first: Appended, rest: Vec<Appended>, level: Level, end: LogOffset) -> Ack {

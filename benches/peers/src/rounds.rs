@@ -149,7 +149,7 @@ impl Run<'_> {
             ("--size", self.size.to_string()),
             ("--load", self.load.to_string()),
             ("--seconds", self.seconds.to_string()),
-            ("--touch", if smoke { 0 } else { self.plan.touched_mib }.to_string()),
+            ("--warm", (!smoke && self.plan.warms).to_string()),
             ("--segment", if smoke { SMOKE_SEGMENT_MIB } else { SEGMENT_MIB }.to_string()),
             ("--rate", self.rate.to_string()),
             ("--fills", fills.to_string()),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::args::number;
 use crate::engines::{self, Engine, Setup};
-use crate::measure::touch_memory;
+use crate::measure::warm_memory;
 use crate::row::Row;
 use crate::works::Work;
 
@@ -24,7 +24,8 @@ pub(crate) struct Task {
     pub(crate) size_bytes: usize,
     pub(crate) load: usize,
     pub(crate) seconds: f64,
-    pub(crate) touched_mib: usize,
+    /// Whether memory is warmed before.
+    pub(crate) warm: bool,
     /// The length of a segment, unless the work says another.
     pub(crate) segment_mib: u64,
     /// Messages a second, for `tail`; 0: as many as there can be.
@@ -48,7 +49,7 @@ impl Task {
             size_bytes: number(word("--size")?)?,
             load: number(word("--load")?)?,
             seconds: number(word("--seconds")?)?,
-            touched_mib: number(word("--touch")?)?,
+            warm: number(word("--warm")?)?,
             segment_mib: number(word("--segment")?)?,
             rate: number(word("--rate")?)?,
             fills: number(word("--fills")?)?,
@@ -95,7 +96,9 @@ impl Figures<'_> {
 }
 
 pub(crate) fn run(task: &Task) -> ! {
-    touch_memory(task.touched_mib << 20);
+    if task.warm {
+        warm_memory();
+    }
     let figures = Figures(task);
     match task.work {
         Work::W1 | Work::W2 => append::durable(task, &figures),
