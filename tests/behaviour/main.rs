@@ -25,6 +25,7 @@ mod changing;
 mod changing_faults;
 mod changing_threads;
 mod closing;
+mod evidence;
 mod failures;
 mod flush_policy;
 mod found;
