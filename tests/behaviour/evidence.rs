@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use sawlog::disk::Disk;
 use sawlog::disk::sim::{Aim, Fault, FaultKind, OpKind};
 use sawlog::flush::{AsyncFlush, SyncFlush};
-use sawlog::{Error, LogRange, OnDamage, Position, Store};
+use sawlog::{Error, LogRange, Message, OnDamage, Position, QueueOffset, Store};
 
 use crate::world::*;
 
@@ -28,7 +28,13 @@ fn killed() -> (World, Vec<Position>) {
 
 /// Turns a bit of its body.
 fn rot(world: &World, place: Position) {
-    world.disk.flip(LOG, (place.offset.0 + 90) * 8).unwrap();
+    let base = place.offset.0 / SEGMENT * SEGMENT;
+    let path = format!("/store/commitlog/{base:020}");
+    world.disk.flip(path, (place.offset.0 - base + 90) * 8).unwrap();
+}
+
+fn part(place: Position) -> LogRange {
+    LogRange { from: place.offset, to: place.end() }
 }
 
 fn opened(world: &World, on_damage: OnDamage) -> Result<Store, Error> {
@@ -64,7 +70,7 @@ fn a_torn_tail_behind_listed_damage_is_cut_and_not_listed() {
     rot(&world, places[4]);
     let store = opened(&world, OnDamage::Quarantine).unwrap();
     let report = store.recovery();
-    assert_eq!(store.quarantined(), [LogRange { from: places[1].offset, to: places[1].end() }], "{report}");
+    assert_eq!(store.quarantined(), [part(places[1])], "{report}");
     assert_eq!((report.log_end, report.cuts[0].from), (places[4].offset, places[4].offset), "{report}");
     assert_eq!(store.scan(store.marks().first).filter(Result::is_ok).count(), 3);
 }
@@ -170,4 +176,86 @@ fn a_broker_that_died_behind_our_orderly_end_leaves_no_clean_store() {
     let report = store.recovery();
     assert!(!report.clean_shutdown && report.foreign_writer, "{report}");
     assert_eq!(all(&store).len(), 1);
+}
+
+/// What is counted in front of the part that an opening looks at counts the records that are cut, too: it is counted
+/// again, or their numbers would stay taken.
+#[test]
+fn a_number_whose_record_is_cut_is_given_again_though_its_queue_begins_segments_before() {
+    let world = World::new();
+    let store = world.sync();
+    let rare = || store.append_and_wait(&Message::new("rare", "paid")).unwrap().position;
+    rare();
+    for _ in 0..200 {
+        store.append_and_wait(&sized(700)).unwrap();
+    }
+    let last = rare();
+    settle(&store);
+    store.close().unwrap();
+    rot(&world, last);
+    let store = opened(&world, OnDamage::FirstBroken).unwrap();
+    assert_eq!(store.recovery().log_end, last.offset);
+    assert_eq!(store.queue("rare", 0).max(), QueueOffset(1));
+    let moved = &store.recovery().queues_moved_back;
+    let moved: Vec<_> = moved.iter().map(|moved| (&*moved.topic, moved.was, moved.is)).collect();
+    assert_eq!(moved, [("rare", QueueOffset(2), QueueOffset(1))]);
+}
+
+/// An opening begins where queues and index end. Damage behind that has it look at all of the log, where there may be
+/// more.
+#[test]
+fn damage_behind_what_is_derived_has_the_log_looked_at_from_its_front() {
+    let world = World::new();
+    let store = world.sync();
+    let append = || store.append_and_wait(&sized(700)).unwrap().position;
+    let mut places: Vec<_> = (0..200).map(|_| append()).collect();
+    settle(&store);
+    places.extend((0..5).map(|_| append()));
+    let killed = World::on(world.disk.kill());
+    rot(&killed, places[3]);
+    rot(&killed, places[202]);
+    let store = opened(&killed, OnDamage::Quarantine).unwrap();
+    assert_eq!(store.quarantined(), [part(places[3]), part(places[202])], "{}", store.recovery());
+}
+
+/// A broker that closes a store has flushed it; what one that died had flushed, its checkpoint says.
+#[test]
+fn what_a_broker_that_died_may_not_have_flushed_is_written_again() {
+    for (abort, rewrites) in [(None, false), (Some("4711"), true)] {
+        let world = World::new();
+        let store = world.sync();
+        let end = (0..5).map(|n| store.append_and_wait(&numbered(n)).unwrap().position.end()).max().unwrap();
+        store.close().unwrap();
+        // No trace of ours.
+        for (path, _) in world.disk.files().into_iter().filter(|(path, _)| path.starts_with("/store/sawlog"))
+        {
+            world.disk.remove(&path).unwrap();
+        }
+        if let Some(text) = abort {
+            world.disk.write_file("/store/abort", text).unwrap();
+        }
+        let store = world.sync();
+        let report = store.recovery();
+        assert_eq!(report.rewritten_bytes, if rewrites { end.0 } else { 0 }, "{report}");
+        assert!(report.foreign_writer && all(&store).len() == 5, "{report}");
+    }
+}
+
+/// The segment behind a blank record may not have come to be. The blank one is no rubbish: it stays.
+#[test]
+fn a_blank_record_at_the_end_of_what_is_left_is_not_cut() {
+    let world = World::new();
+    let store = world.asynchronous();
+    let mut last = store.append(&sized(700)).unwrap().position();
+    while last.offset.0 < SEGMENT {
+        last = store.append(&sized(700)).unwrap().position();
+    }
+    let killed = World::on(world.disk.kill());
+    killed.disk.remove(format!("/store/commitlog/{SEGMENT:020}").as_ref()).unwrap();
+    let log = killed.disk.read_file(LOG).unwrap();
+    let store = opened(&killed, OnDamage::Refuse).unwrap();
+    let report = store.recovery();
+    assert!(report.log_end.0 < SEGMENT && report.cuts.is_empty(), "{report}");
+    assert_eq!(killed.disk.read_file(LOG).unwrap(), log);
+    assert_eq!(all(&store).last().unwrap().position.end(), report.log_end);
 }
