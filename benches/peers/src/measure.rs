@@ -122,7 +122,7 @@ pub(crate) fn warm_memory() {
     std::hint::black_box(&memory);
 }
 
-/// What this process may still take: of the machine's memory, and of what its control group is held to.
+/// What this process may still take: of the machine's memory, and of what its control group (version 2) is held to.
 fn free_memory_bytes() -> usize {
     let all = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let free = all.lines().find_map(|line| line.strip_prefix("MemFree:"));
