@@ -45,3 +45,18 @@ fn one_of_something_is_told_in_the_singular() {
         ]
     );
 }
+
+#[test]
+fn what_was_derived_is_told_from_where_on_unless_all_of_it_was_there() {
+    let report = |derived_from| RecoveryReport {
+        derived_from: LogOffset(derived_from),
+        log_end: LogOffset(9),
+        ..RecoveryReport::default()
+    };
+    assert_eq!(told(&report(5))[1..], ["queues and key index derived from offset 5 on"]);
+    assert_eq!(told(&report(9)).len(), 1);
+    assert_eq!(
+        told(&RecoveryReport { rebuilt: true, ..report(5) })[1..],
+        ["queues and key index made anew from the log"]
+    );
+}

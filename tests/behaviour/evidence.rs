@@ -1,5 +1,5 @@
-//! What opening takes for damage and what for a torn tail, what it knows of who wrote last, and what it keeps of what it
-//! cuts.
+//! What opening takes for damage and what for a torn tail, what it knows of who wrote last, what it keeps of what it cuts,
+//! and when it relies on queues and index as they are.
 
 use std::path::{Path, PathBuf};
 
@@ -258,4 +258,48 @@ fn a_blank_record_at_the_end_of_what_is_left_is_not_cut() {
     assert!(report.log_end.0 < SEGMENT && report.cuts.is_empty(), "{report}");
     assert_eq!(killed.disk.read_file(LOG).unwrap(), log);
     assert_eq!(all(&store).last().unwrap().position.end(), report.log_end);
+}
+
+/// A store closed in order, with messages that have keys.
+fn closed() -> World {
+    let world = World::new();
+    let store = world.sync();
+    for n in 0..5 {
+        store.append_and_wait(&numbered(n).key(&format!("key-{n}"))).unwrap();
+    }
+    settle(&store);
+    store.close().unwrap();
+    assert!(!world.sync().recovery().rebuilt);
+    world
+}
+
+/// A file that stands among the queues and is none, and one of the index that is gone: nobody knows what else was done
+/// there.
+#[test]
+fn queues_and_index_are_made_anew_where_a_file_is_none_of_theirs_or_missing() {
+    let world = closed();
+    world.disk.write_file("/store/consumequeue/orders/0/notes", "mine").unwrap();
+    let store = world.sync();
+    let report = store.recovery();
+    assert!(report.rebuilt && report.set_aside.len() == 1, "{report}");
+
+    let world = closed();
+    let (index, _) =
+        world.disk.files().into_iter().find(|(path, _)| path.starts_with("/store/index")).unwrap();
+    world.disk.remove(&index).unwrap();
+    let store = world.sync();
+    assert!(store.recovery().rebuilt, "{}", store.recovery());
+    assert_eq!(store.find("orders", "key-3").count(), 1);
+}
+
+#[test]
+fn queues_and_index_whose_making_was_cut_short_are_made_anew() {
+    let world = closed();
+    let aim = Aim::anything().kind(OpKind::Remove).path("/store/index");
+    world.disk.fail_at_aimed(aim, 1, Fault::once(FaultKind::Eio));
+    let rebuilding = world.options(SyncFlush).rebuild_derived();
+    assert!(matches!(Store::open("/store", rebuilding), Err(Error::Io { .. })));
+    let store = world.sync();
+    assert!(store.recovery().rebuilt, "{}", store.recovery());
+    assert_eq!((store.queue("orders", 0).max(), store.find("orders", "key-3").count()), (QueueOffset(5), 1));
 }
