@@ -199,6 +199,8 @@ fn a_number_whose_record_is_cut_is_given_again_though_its_queue_begins_segments_
     let moved = &store.recovery().queues_moved_back;
     let moved: Vec<_> = moved.iter().map(|moved| (&*moved.topic, moved.was, moved.is)).collect();
     assert_eq!(moved, [("rare", QueueOffset(2), QueueOffset(1))]);
+    let again = store.append(&Message::new("rare", "again")).unwrap();
+    assert_eq!(again.queue_offset(), QueueOffset(1), "no number is left out");
 }
 
 /// An opening begins where queues and index end. Damage behind that has it look at all of the log, where there may be
