@@ -283,7 +283,7 @@ impl CommitLog {
             each(Appended { position, queue_offset, stored });
         }
         tail.last_stored = stored;
-        // A power of two: a division costs as much as all else here.
+        // A power of two: by any other number these would be two divisions, a sixth of what `push` itself takes.
         let step_bits = AHEAD_STEP_BYTES.min(tail.segment.len() / 4).max(1).ilog2();
         if tail.end.0 >> step_bits != at.0 >> step_bits {
             self.janitor().ring();

@@ -23,8 +23,8 @@ pub(super) const TRAILER_BYTES: u32 = 20;
 /// Where its digits begin, from the end of the record.
 const DIGITS_FROM_END: usize = 11;
 
-/// A checksum of nothing yet. A copy: a new one asks first what the processor can do, which costs as much as the
-/// checksum of some sixty bytes.
+/// A checksum of nothing yet. A copy: a new one asks first what the processor can do, which takes 37 instructions, and
+/// an append needs two.
 fn hasher() -> Hasher {
     static NEW: LazyLock<Hasher> = LazyLock::new(Hasher::new);
     NEW.clone()

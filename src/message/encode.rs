@@ -159,7 +159,7 @@ pub fn encode<'m>(message: &'m Message, rules: &EncodeRules, mut buf: Vec<u8>) -
     let is_borrowed = message.body.len() >= BORROW_FROM_BYTES;
     let body: &[u8] = if is_borrowed { &message.body } else { &[] };
     buf.clear();
-    buf.reserve((plan.total as usize).saturating_sub(body.len()));
+    buf.reserve((plan.total as usize).saturating_sub(body.len()).max(HEAD_BYTES));
     put_head(&mut buf, message, rules, &plan, body_crc);
     let behind_head = buf.len();
     if !is_borrowed {

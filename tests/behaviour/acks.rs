@@ -38,10 +38,18 @@ fn an_ack_is_done_when_its_level_is_reached_and_not_before() {
         World::new().asynchronous()
     };
     assert!(store.append(&numbered(0)).unwrap().is_done(), "written at once");
+    let mut weak = store.append(&numbered(0)).unwrap();
+    assert!(matches!(poll_once(&mut weak), Poll::Ready(Ok(()))));
     let mut strong = store.append_with(&numbered(1), Level::Flushed).unwrap();
     assert!(!strong.is_done() && poll_once(&mut strong).is_pending());
     settle(&store);
     assert!(strong.is_done());
+    // Whatever becomes of the store, what was promised was.
+    store.close().unwrap();
+    assert!(weak.is_done());
+    weak.wait().unwrap();
+    weak.wait_timeout(Duration::ZERO).unwrap();
+    pollster::block_on(weak).unwrap();
 }
 
 #[test]

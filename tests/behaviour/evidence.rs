@@ -105,7 +105,7 @@ fn a_copy_that_was_being_made_goes_and_is_told_if_it_does_not() {
     let aim = Aim::anything().kind(OpKind::Remove).path("cut.new");
     world.disk.fail_at_aimed(aim, 1, Fault::once(FaultKind::Eio));
     let refused = opened(&world, OnDamage::Refuse).unwrap_err();
-    assert!(matches!(&refused, Error::Io { path, .. } if *path == half_made), "{refused}");
+    assert!(matches!(&refused, Error::Io { doing: "removing", path, .. } if *path == half_made), "{refused}");
     let store = opened(&world, OnDamage::Refuse).unwrap();
     assert_eq!((all(&store).len(), world.disk.entry(half_made).unwrap()), (4, None));
 }

@@ -111,11 +111,11 @@ pub(crate) fn descriptors() -> usize {
     fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
 }
 
-/// Memory that a virtual machine has given back to its host is slow when it is used again: use most of what is free
-/// once before. Less would not do: the page cache takes what it comes upon, and on a machine of 24 GiB three of ten runs
-/// of W3 behind 3 GiB of it took up to twice as long.
-pub(crate) fn warm_memory() {
-    let mut memory = vec![0_u8; free_memory_bytes() / 10 * 9];
+/// Memory that a virtual machine has given back to its host is slow when it is used again: use so much of it once
+/// before, and nine tenths of what is free at most. Of a machine of 24 GiB 3 GiB were not enough for W3: the page cache
+/// takes what it comes upon, and three of eleven runs took up to twice as long.
+pub(crate) fn warm_memory(mib: usize) {
+    let mut memory = vec![0_u8; mib.saturating_mul(1 << 20).min(free_memory_bytes() / 10 * 9)];
     for page in memory.chunks_mut(4096) {
         page[0] = 1;
     }

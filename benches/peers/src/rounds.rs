@@ -149,7 +149,7 @@ impl Run<'_> {
             ("--size", self.size.to_string()),
             ("--load", self.load.to_string()),
             ("--seconds", self.seconds.to_string()),
-            ("--warm", (!smoke && self.plan.warms).to_string()),
+            ("--warm", if smoke { 0 } else { self.plan.warm_mib }.to_string()),
             ("--segment", if smoke { SMOKE_SEGMENT_MIB } else { SEGMENT_MIB }.to_string()),
             ("--rate", self.rate.to_string()),
             ("--fills", fills.to_string()),

@@ -34,6 +34,9 @@ pub(crate) const ALL: [Work; 13] = [
     Work::Segments,
 ];
 
+/// Most of the memory that is free: for works that fill so much of it that the page cache comes upon any. Takes seconds.
+const MOST: usize = usize::MAX;
+
 /// What a work's loads are, and how it is repeated.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
@@ -43,9 +46,8 @@ pub(crate) struct Plan {
     pub(crate) rounds: u32,
     /// How long one run goes on, in seconds; those that count messages stop earlier.
     pub(crate) seconds: f64,
-    /// Whether most of what memory is free is used once before: where a run fills so much of it that the page cache may
-    /// come upon any. Takes seconds.
-    pub(crate) warms: bool,
+    /// Memory that is used once before, in MiB: about what the work leaves in the page cache, or [`MOST`].
+    pub(crate) warm_mib: usize,
 }
 
 impl Work {
@@ -79,25 +81,25 @@ impl Work {
     }
 
     pub(crate) fn plan(self) -> Plan {
-        let plan = |loads, of_all_sizes, rounds, seconds, warms| Plan {
+        let plan = |loads, of_all_sizes, rounds, seconds, warm_mib| Plan {
             loads,
             of_all_sizes,
             rounds,
             seconds,
-            warms,
+            warm_mib,
         };
         match self {
-            Work::W1 => plan(&[1], true, 15, 2.0, false),
-            Work::W2 => plan(&[16, 64], false, 5, 2.0, false),
-            Work::W2a => plan(&[64, 256], false, 5, 2.0, false),
-            Work::W3 => plan(&[1], true, 5, 4.0, true),
-            Work::W4 => plan(&[4, 16], false, 5, 4.0, true),
-            Work::W6 | Work::W6Mark | Work::W6Unsynced => plan(&[1], false, 5, 120.0, true),
-            Work::W7 => plan(&[10_000], false, 5, 6.0, true),
-            Work::Tail => plan(&[1], false, 3, 20.0, true),
-            Work::Idle => plan(&[0, 10_000], false, 1, 10.0, false),
-            Work::Queues => plan(&[10, 100, 1_000, 10_000, 100_000], false, 3, 20.0, false),
-            Work::Segments => plan(&[1, 10, 100], false, 3, 20.0, true),
+            Work::W1 => plan(&[1], true, 15, 2.0, 1536),
+            Work::W2 => plan(&[16, 64], false, 5, 2.0, 2048),
+            Work::W2a => plan(&[64, 256], false, 5, 2.0, 2560),
+            Work::W3 => plan(&[1], true, 5, 4.0, MOST),
+            Work::W4 => plan(&[4, 16], false, 5, 4.0, MOST),
+            Work::W6 | Work::W6Mark | Work::W6Unsynced => plan(&[1], false, 5, 120.0, MOST),
+            Work::W7 => plan(&[10_000], false, 5, 6.0, MOST),
+            Work::Tail => plan(&[1], false, 3, 20.0, MOST),
+            Work::Idle => plan(&[0, 10_000], false, 1, 10.0, 256),
+            Work::Queues => plan(&[10, 100, 1_000, 10_000, 100_000], false, 3, 20.0, 1024),
+            Work::Segments => plan(&[1, 10, 100], false, 3, 20.0, MOST),
         }
     }
 

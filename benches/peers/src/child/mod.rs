@@ -24,8 +24,7 @@ pub(crate) struct Task {
     pub(crate) size_bytes: usize,
     pub(crate) load: usize,
     pub(crate) seconds: f64,
-    /// Whether memory is warmed before.
-    pub(crate) warm: bool,
+    pub(crate) warm_mib: usize,
     /// The length of a segment, unless the work says another.
     pub(crate) segment_mib: u64,
     /// Messages a second, for `tail`; 0: as many as there can be.
@@ -49,7 +48,7 @@ impl Task {
             size_bytes: number(word("--size")?)?,
             load: number(word("--load")?)?,
             seconds: number(word("--seconds")?)?,
-            warm: number(word("--warm")?)?,
+            warm_mib: number(word("--warm")?)?,
             segment_mib: number(word("--segment")?)?,
             rate: number(word("--rate")?)?,
             fills: number(word("--fills")?)?,
@@ -96,9 +95,7 @@ impl Figures<'_> {
 }
 
 pub(crate) fn run(task: &Task) -> ! {
-    if task.warm {
-        warm_memory();
-    }
+    warm_memory(task.warm_mib);
     let figures = Figures(task);
     match task.work {
         Work::W1 | Work::W2 => append::durable(task, &figures),
