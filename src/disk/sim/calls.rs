@@ -8,8 +8,8 @@ use bytes::Bytes;
 
 use super::faults::OpKind;
 use super::handle::{SimFile, SimLock};
-use super::names::absolute;
 use super::pages::PAGE_BYTES_U64;
+use super::paths::absolute;
 use super::state::{Change, State};
 use super::{Inner, SimDisk, err};
 use crate::disk::{Access, BootId, Description, Disk, DiskFile, Entry, Holder, Lock, Reserve, Space};

@@ -32,6 +32,7 @@ mod file;
 mod handle;
 mod names;
 mod pages;
+mod paths;
 mod replay;
 mod rng;
 mod set_up;

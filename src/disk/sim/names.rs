@@ -2,20 +2,28 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
+
+use super::paths::{Key, bytes, is_at_or_below, is_in, moved, prefix};
 
 /// What a file is known by, whatever its names are.
 pub(super) type FileId = u64;
+
+/// What each name of a file stands for.
+type Files = BTreeMap<Key, FileId>;
+
+/// The folders there are.
+type Folders = BTreeSet<Key>;
 
 /// Folders and file names. A file may have several. Folders are durable as soon as they are made, as the trait says of
 /// `create_dirs`; their removal and their renaming are changes of names like others.
 #[derive(Clone, Debug)]
 pub(super) struct Names {
-    folders: Arc<BTreeSet<Arc<Path>>>,
-    durable_folders: Arc<BTreeSet<Arc<Path>>>,
-    present: Arc<BTreeMap<Arc<Path>, FileId>>,
-    durable: Arc<BTreeMap<Arc<Path>, FileId>>,
+    folders: Arc<Folders>,
+    durable_folders: Arc<Folders>,
+    present: Arc<Files>,
+    durable: Arc<Files>,
     unsynced: Vec<NameChange>,
 }
 
@@ -54,23 +62,23 @@ impl NameChange {
         self.paths().filter(move |_| !is_file)
     }
 
-    fn apply(&self, names: &mut Arc<BTreeMap<Arc<Path>, FileId>>, folders: &mut Arc<BTreeSet<Arc<Path>>>) {
+    fn apply(&self, names: &mut Arc<Files>, folders: &mut Arc<Folders>) {
         match &self.what {
             What::File { taken, given } => {
                 let names = Arc::make_mut(names);
                 if let Some(path) = taken {
-                    names.remove(path);
+                    names.remove(bytes(path));
                 }
                 if let Some((path, id)) = given {
-                    names.insert(path.clone(), *id);
+                    names.insert(Key(path.clone()), *id);
                 }
             }
             What::MovedFolder { from, to } => {
-                *names = Arc::new(names.iter().map(|(path, id)| (moved(path, from, to), *id)).collect());
-                *folders = Arc::new(folders.iter().map(|path| moved(path, from, to)).collect());
+                *names = Arc::new(names.iter().map(|(key, id)| (key.moved(from, to), *id)).collect());
+                *folders = Arc::new(folders.iter().map(|key| key.moved(from, to)).collect());
             }
             What::RemovedFolder(dir) => {
-                Arc::make_mut(folders).remove(dir);
+                Arc::make_mut(folders).remove(bytes(dir));
             }
         }
     }
@@ -90,20 +98,11 @@ impl NameChange {
     }
 }
 
-/// Where a path leads when a folder has another name.
-fn moved(path: &Arc<Path>, from: &Path, to: &Path) -> Arc<Path> {
-    match path.strip_prefix(from) {
-        Ok(rest) if rest.as_os_str().is_empty() => Arc::from(to),
-        Ok(rest) => Arc::from(to.join(rest)),
-        Err(_) => path.clone(),
-    }
-}
-
 impl Names {
     pub(super) fn new() -> Names {
-        let root = Arc::from(Path::new("/"));
+        let root = Key(Arc::from(Path::new("/")));
         Names {
-            folders: Arc::new(BTreeSet::from([Arc::clone(&root)])),
+            folders: Arc::new(BTreeSet::from([root.clone()])),
             durable_folders: Arc::new(BTreeSet::from([root])),
             present: Arc::default(),
             durable: Arc::default(),
@@ -112,36 +111,34 @@ impl Names {
     }
 
     pub(super) fn file(&self, path: &Path) -> Option<FileId> {
-        self.present.get(path).copied()
+        self.present.get(bytes(path)).copied()
     }
 
     pub(super) fn is_folder(&self, path: &Path) -> bool {
-        self.folders.contains(path)
+        self.folders.contains(bytes(path))
     }
 
     pub(super) fn files(&self) -> impl Iterator<Item = (&Arc<Path>, FileId)> {
-        self.present.iter().map(|(path, id)| (path, *id))
+        self.present.iter().map(|(key, id)| (&key.0, *id))
     }
 
     pub(super) fn folders(&self) -> impl Iterator<Item = &Arc<Path>> {
-        self.folders.iter()
+        self.folders.iter().map(|key| &key.0)
     }
 
     /// The files that stand directly in this folder.
     pub(super) fn files_in<'a>(&'a self, dir: &'a Path) -> impl Iterator<Item = (&'a Arc<Path>, FileId)> {
-        self.present
-            .range::<Path, _>((Bound::Excluded(dir), Bound::Unbounded))
-            .take_while(move |(path, _)| path.starts_with(dir))
-            .filter(move |(path, _)| path.parent() == Some(dir))
-            .map(|(path, id)| (path, *id))
+        let within =
+            self.present.range::<[u8], _>((Bound::Included(prefix(dir).as_slice()), Bound::Unbounded));
+        let within = within.map(|(key, id)| (&key.0, *id)).take_while(|(path, _)| is_at_or_below(path, dir));
+        within.filter(|(path, _)| is_in(path, dir))
     }
 
     /// The folders that stand directly in this folder.
     pub(super) fn folders_in<'a>(&'a self, dir: &'a Path) -> impl Iterator<Item = &'a Arc<Path>> {
-        self.folders
-            .range::<Path, _>((Bound::Excluded(dir), Bound::Unbounded))
-            .take_while(move |path| path.starts_with(dir))
-            .filter(move |path| path.parent() == Some(dir))
+        let within =
+            self.folders.range::<[u8], _>((Bound::Included(prefix(dir).as_slice()), Bound::Unbounded));
+        within.map(|key| &key.0).take_while(|path| is_at_or_below(path, dir)).filter(|path| is_in(path, dir))
     }
 
     /// Whether a power cut may still bring this file back, or leave it.
@@ -159,10 +156,10 @@ impl Names {
     }
 
     pub(super) fn add_folder(&mut self, path: &Arc<Path>) {
-        let is_above = |change: &NameChange| change.paths().any(|above| path.starts_with(above));
+        let is_above = |change: &NameChange| change.paths().any(|above| is_at_or_below(path, above));
         self.settle(None, is_above);
-        Arc::make_mut(&mut self.folders).insert(path.clone());
-        Arc::make_mut(&mut self.durable_folders).insert(path.clone());
+        Arc::make_mut(&mut self.folders).insert(Key(path.clone()));
+        Arc::make_mut(&mut self.durable_folders).insert(Key(path.clone()));
     }
 
     /// Takes the one name away, if any, and gives the other, if any, in one step.
@@ -195,33 +192,33 @@ impl Names {
 
     /// A name that stands for this file at once and durably: for the set-up of tests.
     pub(super) fn plant(&mut self, path: &Arc<Path>, id: FileId) {
-        self.settle(None, |change| change.paths().any(|changed| path.starts_with(changed)));
-        Arc::make_mut(&mut self.present).insert(path.clone(), id);
-        Arc::make_mut(&mut self.durable).insert(path.clone(), id);
+        self.settle(None, |change| change.paths().any(|changed| is_at_or_below(path, changed)));
+        Arc::make_mut(&mut self.present).insert(Key(path.clone()), id);
+        Arc::make_mut(&mut self.durable).insert(Key(path.clone()), id);
     }
 
     /// Makes durable what changed in the folder `dir`, what is `touched`, and what those build on.
     fn settle(&mut self, dir: Option<&Path>, touched: impl Fn(&NameChange) -> bool) {
         // All by the names of the moment: on the way back through the changes a moved folder gets its old one again.
         let mut dir: Option<Arc<Path>> = dir.map(Arc::from);
-        let mut needed: BTreeSet<Arc<Path>> = BTreeSet::new();
+        let mut needed: BTreeSet<Key> = BTreeSet::new();
         let mut emptied: Vec<Arc<Path>> = Vec::new();
         let mut settles = Vec::with_capacity(self.unsynced.len());
         for change in self.unsynced.iter().rev() {
             let is_needed = |path: &Arc<Path>| {
-                needed.contains(path) || emptied.iter().any(|folder| path.starts_with(folder))
+                needed.contains(bytes(path)) || emptied.iter().any(|folder| is_at_or_below(path, folder))
             };
-            let is_due = change.paths().any(|path| dir.is_some() && path.parent() == dir.as_deref())
+            let is_due = change.paths().any(|path| dir.as_deref().is_some_and(|dir| is_in(path, dir)))
                 || change.paths().any(is_needed)
-                || change.folders().any(|folder| needed.iter().any(|path| path.starts_with(folder)))
+                || change.folders().any(|folder| needed.iter().any(|key| is_at_or_below(&key.0, folder)))
                 || touched(change);
             if is_due {
-                needed.extend(change.paths().cloned());
+                needed.extend(change.paths().cloned().map(Key));
             }
             match &change.what {
                 What::MovedFolder { from, to } => {
                     dir = dir.map(|dir| moved(&dir, to, from));
-                    needed = needed.iter().map(|path| moved(path, to, from)).collect();
+                    needed = needed.iter().map(|key| key.moved(to, from)).collect();
                     emptied.iter_mut().for_each(|folder| *folder = moved(folder, to, from));
                 }
                 What::RemovedFolder(gone) if is_due => emptied.push(gone.clone()),
@@ -257,13 +254,13 @@ impl Names {
     /// the second; otherwise a file whose name was synced could vanish under another's.
     pub(super) fn survivors(&self, mut survives: impl FnMut(&NameChange) -> bool) -> Names {
         let (mut present, mut folders) = (self.durable.clone(), self.durable_folders.clone());
-        let mut lost: BTreeSet<Arc<Path>> = BTreeSet::new();
+        let mut lost: BTreeSet<Key> = BTreeSet::new();
         let mut lost_folders: Vec<&Arc<Path>> = Vec::new();
         for change in &self.unsynced {
             let is_lost = |path: &Arc<Path>| {
-                lost.contains(path) || lost_folders.iter().any(|folder| path.starts_with(folder))
+                lost.contains(bytes(path)) || lost_folders.iter().any(|folder| is_at_or_below(path, folder))
             };
-            let is_emptied = |dir: &Arc<Path>| !lost.iter().any(|path| path.starts_with(dir));
+            let is_emptied = |dir: &Arc<Path>| !lost.iter().any(|key| is_at_or_below(&key.0, dir));
             let holds = match &change.what {
                 What::RemovedFolder(dir) => is_emptied(dir),
                 _ => true,
@@ -271,27 +268,14 @@ impl Names {
             if survives(change) && holds && !change.paths().any(is_lost) {
                 change.apply(&mut present, &mut folders);
                 if let What::MovedFolder { from, to } = &change.what {
-                    lost = lost.iter().map(|path| moved(path, from, to)).collect();
+                    lost = lost.iter().map(|key| key.moved(from, to)).collect();
                 }
             } else {
-                lost.extend(change.paths().cloned());
+                lost.extend(change.paths().cloned().map(Key));
                 lost_folders.extend(change.folders());
             }
         }
         let (durable, durable_folders) = (present.clone(), folders.clone());
         Names { folders, durable_folders, present, durable, unsynced: Vec::new() }
     }
-}
-
-/// The path from the root, without `.` and `..`: relative paths are taken from the root.
-pub(super) fn absolute(path: &Path) -> Arc<Path> {
-    let mut whole = PathBuf::from("/");
-    for part in path.components() {
-        match part {
-            Component::Normal(name) => whole.push(name),
-            Component::ParentDir => drop(whole.pop()),
-            Component::CurDir | Component::RootDir | Component::Prefix(_) => {}
-        }
-    }
-    whole.into()
 }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::names::absolute;
 use super::pages::{PAGE_BYTES_U64, len_u64};
+use super::paths::absolute;
 use super::state::Change;
 use super::{SimDisk, err};
 use crate::disk::{Access, Disk};
