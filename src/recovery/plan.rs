@@ -364,3 +364,7 @@ pub(crate) fn last_nonzero(segment: &Segment, from: LogOffset, to: LogOffset) ->
     }
     Ok(None)
 }
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

@@ -6,7 +6,7 @@ use crate::commit_log::{QueueOffsets, Step, Walk};
 use crate::consume_queue::Pointers;
 use crate::error::{Damage, Result};
 use crate::message::{MIN_RECORD_BYTES, Verify};
-use crate::offset::{LogOffset, LogRange};
+use crate::offset::{LogOffset, LogRange, QueueOffset};
 use crate::recovery::before::Before;
 use crate::recovery::{OnDamage, OnProgress, PROGRESS_BYTES, RecoveryProgress};
 use crate::segment::SegmentList;
@@ -43,6 +43,8 @@ pub(super) struct Found {
     pub(super) records: u64,
     pub(super) last_stored: Timestamp,
     pub(super) queues: QueueOffsets,
+    /// So many queued messages may be lost in the listed parts so far, that no count covers.
+    pub(super) untold: u64,
     /// The first record that Java's checkpoint does not cover.
     pub(super) unflushed_from: Option<LogOffset>,
     /// The listed parts, as far as they are damaged, that the scan came to.
@@ -67,6 +69,7 @@ pub(super) fn scan(scope: &Scope<'_>, ranges: &Ranges, list: &Quarantine, from: 
         records: 0,
         last_stored: Timestamp(0),
         queues: QueueOffsets::default(),
+        untold: 0,
         unflushed_from: None,
         stepped_over: Quarantine::default(),
         meets_derived: false,
@@ -127,7 +130,7 @@ pub(super) fn scan_on(
                     // Below this place the counts know better than a broken record.
                     let counted_to = scope.before.snapshot.as_ref().map(|snapshot| snapshot.derived_to);
                     if counted_to.is_none_or(|counted_to| at >= counted_to) {
-                        hear_numbers(scope, part, &mut found.queues)?;
+                        hear_numbers(scope, part, found)?;
                     }
                     walk.jump(to);
                     (found.end, blank_at) = (to, None);
@@ -145,20 +148,29 @@ pub(super) fn scan_on(
 }
 
 /// What broken records say of their queue offsets, as far as they can be read at all: hints, so that a number that a lost
-/// message had is not given again. One that leaps further than so many bytes can hold records is no number.
-fn hear_numbers(scope: &Scope<'_>, part: LogRange, queues: &mut QueueOffsets) -> Result<()> {
-    let most = part.to.since(part.from) / u64::from(MIN_RECORD_BYTES) + 1;
+/// message had is not given again. Without a record of its own a queue can only be behind by messages that are lost, and
+/// of those there are no more than were met: a number that leaps further is none. (Its queue may not be its own, either.)
+/// Where the scan began within the log the counts know of the records before.
+fn hear_numbers(scope: &Scope<'_>, part: LogRange, found: &mut Found) -> Result<()> {
     let mut walk = Walk::new(scope.segments, part.from);
     while walk.place() < part.to {
         match walk.step(|_| Verify::Structure)? {
             Step::Record(_, head) if head.sys_flags.is_queued() => {
+                found.untold += 1;
                 let (topic, next) = (head.topic.as_bytes(), head.queue_offset.next());
-                if next.0.saturating_sub(queues.next(topic, head.queue_id).0) <= most {
-                    queues.raise(topic, head.queue_id, next);
+                let counts = scope.before.snapshot.as_ref().map(|snapshot| &snapshot.queues);
+                let counted = counts.and_then(|queues| queues.get(&(topic.to_vec(), head.queue_id)));
+                let known = counted.map_or(QueueOffset(0), |counted| counted.next);
+                let known = known.max(found.queues.next(topic, head.queue_id));
+                if next.0.saturating_sub(known.0) <= found.untold {
+                    found.queues.raise(topic, head.queue_id, next);
                 }
             }
             Step::Record(..) | Step::Blank(_) => {}
-            Step::Broken(..) | Step::NoSegment(_) => break,
+            Step::Broken(at, ..) | Step::NoSegment(at) => {
+                found.untold += part.to.since(at) / u64::from(MIN_RECORD_BYTES);
+                break;
+            }
         }
     }
     Ok(())

@@ -39,10 +39,21 @@ enum Sign {
 
 /// Our store with its damage listed, then a broker's records from there on; and where those end.
 fn taken_over(sign: Sign, records: u64, checksum: Checksum) -> (World, LogOffset, LogRange) {
+    let theirs: Vec<_> = (0..records).map(|n| Message::new("orders", format!("broker {n}"))).collect();
+    taken_over_at(HURT, sign, &theirs, checksum)
+}
+
+/// The same with the damage in this one, and these messages of the broker.
+fn taken_over_at(
+    hurt: u64,
+    sign: Sign,
+    theirs: &[Message],
+    checksum: Checksum,
+) -> (World, LogOffset, LogRange) {
     let world = World::new();
     let store = world.sync();
     let append = |n| {
-        if n == HURT {
+        if n == hurt {
             world.clock.turn(2 * HOUR);
         }
         store.append_and_wait(&ours(n)).unwrap()
@@ -50,9 +61,9 @@ fn taken_over(sign: Sign, records: u64, checksum: Checksum) -> (World, LogOffset
     let stored: Vec<_> = (0..OURS).map(append).collect();
     settle(&store);
     store.close().unwrap();
-    let hurt = stored[HURT as usize].position;
-    world.disk.flip(LOG, (hurt.offset.0 + 100) * 8).unwrap();
-    let part = LogRange { from: hurt.offset, to: hurt.end() };
+    let place = stored[hurt as usize].position;
+    world.disk.flip(LOG, (place.offset.0 + 100) * 8).unwrap();
+    let part = LogRange { from: place.offset, to: place.end() };
     let store = Store::open("/store", listing(&world)).unwrap();
     assert_eq!(store.quarantined(), [part]);
     store.close().unwrap();
@@ -60,14 +71,14 @@ fn taken_over(sign: Sign, records: u64, checksum: Checksum) -> (World, LogOffset
     // The same log up to the damage, and what a broker would write then.
     let other = World::new();
     let store = other.sync();
-    for n in 0..HURT {
+    for n in 0..hurt {
         store.append_and_wait(&ours(n)).unwrap();
     }
     store.close().unwrap();
     other.clock.turn(if sign == Sign::Checkpoint { HOUR } else { 3 * HOUR });
     let store = Store::open("/store", other.options(SyncFlush).checksum(checksum)).unwrap();
-    for n in 0..records {
-        store.append_and_wait(&Message::new("orders", format!("broker {n}"))).unwrap();
+    for message in theirs {
+        store.append_and_wait(message).unwrap();
     }
     let end = store.marks().flushed;
     settle(&store);
@@ -150,6 +161,29 @@ fn a_broker_that_wrote_beyond_the_listed_part_is_refused_where_it_ended_too() {
         };
         assert_eq!(why.at, end, "{checksum:?}: {why}");
     }
+}
+
+/// Of one record of its own that is longer than the part there is nothing behind it that would have to be no record.
+#[test]
+fn a_broker_whose_only_record_reaches_beyond_the_listed_part_is_seen_whatever_its_clock_says() {
+    let long = Message::new("orders", "x".repeat(1_000));
+    let (world, end, part) = taken_over_at(HURT, Sign::Checkpoint, &[long], Checksum::Body);
+    assert!(end > part.to);
+    let Err(Error::Corrupt(why)) = Store::open("/store", world.options(SyncFlush)) else { panic!("opened") };
+    assert_eq!(why.at, end, "{why}");
+}
+
+/// Where the last record of the log is the listed one, all that we wrote is older than the broker's, too.
+#[test]
+fn a_broker_that_cut_our_last_record_is_seen_by_its_time_alone() {
+    let short = Message::new("orders", "broker 0");
+    let (world, end, part) = taken_over_at(OURS - 1, Sign::Time, &[short], Checksum::Body);
+    assert!(part.from < end && end < part.to, "{end} lies in {part}");
+    let rule = world.options(SyncFlush).on_damage(OnDamage::FirstBroken);
+    let store = Store::open("/store", rule).unwrap();
+    assert!(store.recovery().foreign_writer, "{}", store.recovery());
+    let read = bodies(&store);
+    assert_eq!((read.len() as u64, &**read.last().unwrap()), (OURS, "broker 0"));
 }
 
 #[test]

@@ -157,6 +157,16 @@ fn one_of_several_log_paths_is_refused_and_all_of_them_in_one_folder_open() {
     }
 }
 
+/// The last one is made before anything is in it, and says nothing of where the others lie.
+#[test]
+fn one_of_several_log_paths_is_refused_with_an_empty_last_segment_too() {
+    let world = closed();
+    foreign(&world);
+    [1, 3].iter().for_each(|number| remove(&world, &segment(*number)));
+    world.disk.write_file(segment(4), "").unwrap();
+    is_refused(&world, &at("commitlog"), "the log lies in several folders");
+}
+
 #[test]
 fn segments_that_are_missing_otherwise_are_damage_and_not_several_paths() {
     // No regular gap; and a gap in a store that was once whole in this folder, as its mark shows.

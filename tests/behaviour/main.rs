@@ -55,6 +55,7 @@ mod stats;
 #[cfg(feature = "tracing")]
 mod traced;
 mod underfoot;
+mod verdicts;
 mod waiting;
 mod watched;
 mod world;

@@ -182,9 +182,12 @@ fn check_queues(
         let queue = store.queue(topic, id);
         let wrong = |what: String| Err(format!("queue {topic}/{id}: {what}; {}", store.recovery()));
         let first = all.iter().filter(|taken| is_dropped(log, taken)).count();
-        let total = all.last().map_or(0, |taken| taken.queue_offset.0 + 1);
+        // The last one may have been given a number again that only lost ones had told; what is put back is above it.
+        let behind =
+            |all: &mut dyn Iterator<Item = &&Taken>| all.map(|t| t.queue_offset.0 + 1).max().unwrap_or(0);
+        let total = behind(&mut all.iter());
         let is_live = |taken: &&&Taken| !lost.contains(&taken.position.offset);
-        let least = all[first..].iter().rfind(is_live).map_or(0, |t| t.queue_offset.0 + 1);
+        let least = behind(&mut all[first..].iter().filter(is_live));
         let max = queue.max().0;
         // What only the lost record itself has said is gone with it, unless files said it too.
         let is_closed = aged.marked == aged.log.end();

@@ -52,7 +52,7 @@ pub(crate) struct Args {
     /// A twentieth of the counts
     #[arg(long, conflicts_with = "nightly")]
     short: bool,
-    /// Twenty times the counts
+    /// Four times the counts
     #[arg(long)]
     nightly: bool,
     /// Tries one case again; with one --bar
