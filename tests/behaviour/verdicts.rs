@@ -170,10 +170,11 @@ fn what_a_broker_wrote_behind_our_death_needs_no_checksum_of_ours() {
         .for_each(|n| assert_eq!(written(&same, &numbered(n).key(&format!("key-{n}"))), places[n as usize]));
     same.close().unwrap();
     let broker = Store::open("/store", other.options(SyncFlush).checksum(Checksum::Body)).unwrap();
-    let last = (0..3).map(|n| broker.append_and_wait(&numbered(10 + n)).unwrap().position).last().unwrap();
+    let append = |n: u64| broker.append_and_wait(&numbered(10 + n)).unwrap().position.end();
+    let end = (0..3).map(append).max().unwrap();
     broker.close().unwrap();
     let from = places[4].end().0;
-    let theirs = &other.disk.read_file(LOG).unwrap()[from as usize..last.end().0 as usize];
+    let theirs = &other.disk.read_file(LOG).unwrap()[from as usize..end.0 as usize];
     world.disk.overwrite(LOG, from, theirs).unwrap();
     world.disk.remove(Path::new("/store/abort")).unwrap();
     let store = opened(&world, OnDamage::Refuse).unwrap();
