@@ -86,7 +86,12 @@ fn check_bytes(store: &Store, log: &Expected, end: LogOffset) -> Verdict {
         let (inside, beyond) = raw.bytes.split_at(want.len().min(raw.bytes.len()));
         if inside != want || beyond.iter().any(|b| *b != 0) {
             let place = from + want.iter().zip(inside).take_while(|(a, b)| a == b).count();
-            return Err(format!("byte {place} is not what was appended; the log ends at {end}"));
+            let (is, was) = (raw.bytes.get(place - from), want.get(place - from));
+            let place = LogOffset(place as u64);
+            let lies = log.taken.iter().map(|taken| taken.position).find(|lies| place < lies.end());
+            return Err(format!(
+                "byte {place} is {is:?}, appended was {was:?}; {lies:?} ends behind it, the log at {end}"
+            ));
         }
         at = at.plus(raw.bytes.len() as u64);
     }
