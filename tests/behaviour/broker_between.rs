@@ -9,7 +9,7 @@ use sawlog::flush::SyncFlush;
 use sawlog::message::Checksum;
 use sawlog::{Damage, Error, LogOffset, LogRange, Message, OnDamage, Options, Store};
 
-use crate::world::{SEGMENT, World, bodies, settle};
+use crate::world::{SEGMENT, World, bodies, settle, sized};
 
 const LOG: &str = "/store/commitlog/00000000000000000000";
 /// So many of ours; the broker cuts before this one.
@@ -40,18 +40,21 @@ enum Sign {
 /// Our store with its damage listed, then a broker's records from there on; and where those end.
 fn taken_over(sign: Sign, records: u64, checksum: Checksum) -> (World, LogOffset, LogRange) {
     let theirs: Vec<_> = (0..records).map(|n| Message::new("orders", format!("broker {n}"))).collect();
-    taken_over_at(HURT, sign, &theirs, checksum)
+    taken_over_at((0, HURT), sign, &theirs, checksum)
 }
 
-/// The same with the damage in this one, and these messages of the broker.
+/// The same behind so many other messages, with the damage in this one of ours, and these messages of the broker.
 fn taken_over_at(
-    hurt: u64,
+    (front, hurt): (u64, u64),
     sign: Sign,
     theirs: &[Message],
     checksum: Checksum,
 ) -> (World, LogOffset, LogRange) {
     let world = World::new();
     let store = world.sync();
+    for _ in 0..front {
+        store.append_and_wait(&sized(700)).unwrap();
+    }
     let append = |n| {
         if n == hurt {
             world.clock.turn(2 * HOUR);
@@ -62,7 +65,9 @@ fn taken_over_at(
     settle(&store);
     store.close().unwrap();
     let place = stored[hurt as usize].position;
-    world.disk.flip(LOG, (place.offset.0 + 100) * 8).unwrap();
+    let base = place.offset.0 / SEGMENT * SEGMENT;
+    let file = format!("/store/commitlog/{base:020}");
+    world.disk.flip(&file, (place.offset.0 - base + 100) * 8).unwrap();
     let part = LogRange { from: place.offset, to: place.end() };
     let store = Store::open("/store", listing(&world)).unwrap();
     assert_eq!(store.quarantined(), [part]);
@@ -71,6 +76,9 @@ fn taken_over_at(
     // The same log up to the damage, and what a broker would write then.
     let other = World::new();
     let store = other.sync();
+    for _ in 0..front {
+        store.append_and_wait(&sized(700)).unwrap();
+    }
     for n in 0..hurt {
         store.append_and_wait(&ours(n)).unwrap();
     }
@@ -83,10 +91,10 @@ fn taken_over_at(
     let end = store.marks().flushed;
     settle(&store);
     store.close().unwrap();
-    let log = other.disk.read_file(LOG).unwrap();
-    let (from, to) = (part.from.0 as usize, end.0 as usize);
-    assert_eq!(log[..from], world.disk.read_file(LOG).unwrap()[..from]);
-    world.disk.overwrite(LOG, part.from.0, &log[from..to]).unwrap();
+    let log = other.disk.read_file(&file).unwrap();
+    let (from, to) = ((part.from.0 - base) as usize, (end.0 - base) as usize);
+    assert_eq!(log[..from], world.disk.read_file(&file).unwrap()[..from]);
+    world.disk.overwrite(&file, part.from.0 - base, &log[from..to]).unwrap();
     for (path, _) in other.disk.files() {
         let is_derived = path.starts_with("/store/consumequeue") || path.starts_with("/store/index");
         if is_derived || path.ends_with("checkpoint") {
@@ -167,7 +175,7 @@ fn a_broker_that_wrote_beyond_the_listed_part_is_refused_where_it_ended_too() {
 #[test]
 fn a_broker_whose_only_record_reaches_beyond_the_listed_part_is_seen_whatever_its_clock_says() {
     let long = Message::new("orders", "x".repeat(1_000));
-    let (world, end, part) = taken_over_at(HURT, Sign::Checkpoint, &[long], Checksum::Body);
+    let (world, end, part) = taken_over_at((0, HURT), Sign::Checkpoint, &[long], Checksum::Body);
     assert!(end > part.to);
     let Err(Error::Corrupt(why)) = Store::open("/store", world.options(SyncFlush)) else { panic!("opened") };
     assert_eq!(why.at, end, "{why}");
@@ -177,13 +185,25 @@ fn a_broker_whose_only_record_reaches_beyond_the_listed_part_is_seen_whatever_it
 #[test]
 fn a_broker_that_cut_our_last_record_is_seen_by_its_time_alone() {
     let short = Message::new("orders", "broker 0");
-    let (world, end, part) = taken_over_at(OURS - 1, Sign::Time, &[short], Checksum::Body);
+    let (world, end, part) = taken_over_at((0, OURS - 1), Sign::Time, &[short], Checksum::Body);
     assert!(part.from < end && end < part.to, "{end} lies in {part}");
     let rule = world.options(SyncFlush).on_damage(OnDamage::FirstBroken);
     let store = Store::open("/store", rule).unwrap();
     assert!(store.recovery().foreign_writer, "{}", store.recovery());
     let read = bodies(&store);
     assert_eq!((read.len() as u64, &**read.last().unwrap()), (OURS, "broker 0"));
+}
+
+/// Where our own traces end says nothing then: all of the log is looked at, from its front.
+#[test]
+fn a_log_that_a_broker_had_in_between_is_scanned_from_its_front() {
+    let short = Message::new("orders", "broker 0");
+    let (world, end, _) = taken_over_at((100, HURT), Sign::Both, &[short], Checksum::Body);
+    let rule = world.options(SyncFlush).on_damage(OnDamage::FirstBroken);
+    let store = Store::open("/store", rule).unwrap();
+    let report = store.recovery();
+    assert!(report.foreign_writer && report.log_end == end, "{report}");
+    assert_eq!((report.scanned_from, report.records), (LogOffset(0), 100 + HURT + 1), "{report}");
 }
 
 #[test]

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use sawlog::disk::Disk;
 use sawlog::disk::sim::{Aim, Fault, FaultKind, OpKind};
 use sawlog::flush::{AsyncFlush, SyncFlush};
-use sawlog::{Error, LogRange, Message, OnDamage, Position, QueueOffset, Store};
+use sawlog::inspect::{Look, Opening};
+use sawlog::{Error, LogRange, Message, MovedBack, OnDamage, Position, QueueOffset, Store};
 
 use crate::world::*;
 
@@ -193,12 +194,14 @@ fn a_number_whose_record_is_cut_is_given_again_though_its_queue_begins_segments_
     settle(&store);
     store.close().unwrap();
     rot(&world, last);
+    let expected = [MovedBack { topic: "rare".into(), queue_id: 0, was: QueueOffset(2), is: QueueOffset(1) }];
+    let survey = Look::at("/store").disk(world.disk.clone()).survey().unwrap();
+    let Opening::Refused { first_broken: Some(would), .. } = survey.opening else { panic!("would open") };
+    assert_eq!(would.queues_moved_back, expected, "told before it is done");
     let store = opened(&world, OnDamage::FirstBroken).unwrap();
     assert_eq!(store.recovery().log_end, last.offset);
     assert_eq!(store.queue("rare", 0).max(), QueueOffset(1));
-    let moved = &store.recovery().queues_moved_back;
-    let moved: Vec<_> = moved.iter().map(|moved| (&*moved.topic, moved.was, moved.is)).collect();
-    assert_eq!(moved, [("rare", QueueOffset(2), QueueOffset(1))]);
+    assert_eq!(store.recovery().queues_moved_back, expected);
     let again = store.append(&Message::new("rare", "again")).unwrap();
     assert_eq!(again.queue_offset(), QueueOffset(1), "no number is left out");
 }

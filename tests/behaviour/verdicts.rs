@@ -6,7 +6,7 @@ use std::path::Path;
 use sawlog::disk::Disk;
 use sawlog::disk::sim::{Aim, Fault, FaultKind, OpKind, Survivors};
 use sawlog::flush::{AsyncFlush, SyncFlush};
-use sawlog::message::{Checksum, SysFlags, Transaction};
+use sawlog::message::{Checksum, MIN_RECORD_BYTES, SysFlags, Transaction};
 use sawlog::{Damage, Error, LogOffset, LogRange, Message, OnDamage, Options, Position, QueueOffset, Store};
 
 use crate::world::*;
@@ -103,6 +103,31 @@ fn the_number_of_a_listed_message_that_nothing_has_counted_is_not_given_again() 
     assert_eq!(store.quarantined(), [LogRange { from: hurt[0].offset, to: hurt[1].end() }]);
     let next = [0, 1, 2].map(|queue| store.append(&to_queue(queue, "next")).unwrap().queue_offset().0);
     assert_eq!(next, [4, 1, 0]);
+}
+
+/// A damaged part that tells nothing may have held as many messages as records fit into it, and no more.
+#[test]
+fn behind_a_part_that_tells_nothing_a_number_may_leap_by_what_may_be_lost_in_it() {
+    let least = u64::from(MIN_RECORD_BYTES);
+    let world = World::new();
+    let store = world.asynchronous();
+    let body = "x".repeat(body_for(&store, 2 * least));
+    let hurt = [1, 1, 2].map(|queue| {
+        let place = written(&store, &to_queue(queue, &body));
+        written(&store, &to_queue(0, "paid"));
+        place
+    });
+    assert_eq!(u64::from(hurt[0].len), 2 * least);
+    let world = World::on(world.disk.kill());
+    // The lengths of the first do not add up; the third, too, says that it is the 257th of its queue.
+    rot(&world, hurt[0], BODY_FROM - 2);
+    rot(&world, hurt[1], BODY);
+    rot(&world, hurt[2], BODY);
+    rot(&world, hurt[2], 26);
+    let store = opened(&world, OnDamage::Quarantine).unwrap();
+    assert_eq!(store.quarantined(), hurt.map(part));
+    let next = [1, 2].map(|queue| store.queue("orders", queue).max());
+    assert_eq!(next, [QueueOffset(2), QueueOffset(0)]);
 }
 
 /// A message that is in no queue has no number, whatever stands in that field.
