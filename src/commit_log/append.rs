@@ -323,3 +323,7 @@ impl CommitLog {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "append_tests.rs"]
+mod tests;
