@@ -28,21 +28,22 @@ struct World {
     flusher: Receiver<()>,
 }
 
-fn world(segment_bytes: u64, window_bytes: u64) -> World {
+fn world(way: Way, window_bytes: u64) -> World {
     let disk = SimDisk::new();
     disk.create_dirs(Path::new(DIR)).unwrap();
     let found = Survey::of(&disk, Path::new(DIR)).unwrap();
-    let segments = SegmentList::new(Arc::new(disk), PathBuf::from(DIR), segment_bytes, &found, Access::Write);
+    let segments = SegmentList::new(Arc::new(disk), PathBuf::from(DIR), SEGMENT, &found, Access::Write);
     let segment = segments.roll().unwrap();
     let [(flusher, flusher_hears), (janitor, janitor_hears), (keeper, keeper_hears), (follower, _)] =
         [(); 4].map(|()| worker::bell());
+    let readers_see = if way == Way::Staged { Level::Flushed } else { Level::Written };
     let setup = Setup {
         clock: Arc::new(HandClock::new(Timestamp(1))),
         flusher,
         janitor,
         keeper,
         follower,
-        terms: Terms { way: Way::Direct, window_bytes, readers_see: Level::Written },
+        terms: Terms { way, window_bytes, readers_see },
         verify_on_read: true,
         ours: Vec::new(),
         quarantined: Vec::new(),
@@ -87,14 +88,14 @@ fn woken(world: &World) -> [Vec<u64>; 3] {
 
 #[test]
 fn the_tail_wakes_the_others_by_steps_and_each_only_for_what_it_has_to_do() {
-    let world = world(SEGMENT, 4 * STEP);
+    let world = world(Way::Direct, 4 * STEP);
     // Half a window that no sync covers; the next segment once the tail is in this one's second half.
     assert_eq!(woken(&world), [vec![STEP, 2 * STEP, 3 * STEP], vec![3 * STEP], vec![2 * STEP, 3 * STEP]]);
 }
 
 #[test]
 fn nobody_is_woken_to_make_a_segment_that_is_made() {
-    let world = world(SEGMENT, 64 * STEP);
+    let world = world(Way::Direct, 64 * STEP);
     world.log.segments().prepare(false).unwrap();
     assert_eq!(woken(&world), [vec![STEP, 2 * STEP, 3 * STEP], vec![], vec![]]);
 }
@@ -102,8 +103,23 @@ fn nobody_is_woken_to_make_a_segment_that_is_made() {
 #[test]
 fn what_is_stored_together_fills_half_the_window_but_for_a_blank_record() {
     let limit = STEP / 2 - BLANK_BYTES;
-    let world = world(SEGMENT, STEP);
+    let world = world(Way::Direct, STEP);
     let error = push(&world.log, limit + 1).unwrap_err();
     assert!(matches!(&error, Error::InvalidMessage(why) if why.contains(&limit.to_string())), "{error}");
     assert_eq!(push(&world.log, limit).unwrap(), LogOffset(limit));
+}
+
+/// Pages ahead of the tail are protected again behind a sync; where the flusher writes what was staged there are none.
+/// It has nothing more to do then.
+#[test]
+fn a_sync_wakes_the_janitor_where_records_go_straight_to_the_page_cache_and_nobody_else() {
+    for way in [Way::Direct, Way::Staged] {
+        let world = world(way, 64 * STEP);
+        push(&world.log, RECORD).unwrap();
+        while world.janitor.try_recv().is_ok() {}
+        while world.flusher.try_recv().is_ok() {}
+        world.log.flush().unwrap();
+        assert_eq!(world.janitor.try_recv().is_ok(), way == Way::Direct, "{way:?}");
+        assert!(world.flusher.try_recv().is_err(), "{way:?}: the flusher");
+    }
 }
