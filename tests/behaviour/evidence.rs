@@ -297,6 +297,26 @@ fn queues_and_index_are_made_anew_where_a_file_is_none_of_theirs_or_missing() {
     assert_eq!(store.find("orders", "key-3").count(), 1);
 }
 
+/// The other index files still say how many slots they have, as we do; that does not make the one that is gone good.
+#[test]
+fn an_index_of_which_one_file_of_several_is_missing_is_made_anew() {
+    let world = World::new();
+    let store = world.sync();
+    for n in 0..300 {
+        store.append(&numbered(n).key(&format!("key-{n}"))).unwrap().forget();
+        world.clock.turn(std::time::Duration::from_millis(10));
+        settle(&store);
+    }
+    store.close().unwrap();
+    let files = world.disk.files().into_iter().map(|(path, _)| path);
+    let index: Vec<_> = files.filter(|path| path.starts_with("/store/index")).collect();
+    assert_eq!(index.len(), 2, "{index:?}");
+    world.disk.remove(&index[0]).unwrap();
+    let store = world.sync();
+    assert!(store.recovery().rebuilt, "{}", store.recovery());
+    assert_eq!(store.find("orders", "key-3").count(), 1);
+}
+
 #[test]
 fn queues_and_index_whose_making_was_cut_short_are_made_anew() {
     let world = closed();
