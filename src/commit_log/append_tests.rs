@@ -123,3 +123,27 @@ fn a_sync_wakes_the_janitor_where_records_go_straight_to_the_page_cache_and_nobo
         assert!(world.flusher.try_recv().is_err(), "{way:?}: the flusher");
     }
 }
+
+/// The window may be full to its last byte; only the next append makes room first.
+#[test]
+fn a_window_that_is_just_full_is_not_flushed_for() {
+    let world = world(Way::Direct, 16 * RECORD);
+    for _ in 0..16 {
+        push(&world.log, RECORD).unwrap();
+    }
+    assert_eq!(world.log.flushed().at(), LogOffset(0));
+    // Somebody else had made the room that a producer waited for.
+    world.log.open_window(LogOffset(0)).unwrap();
+    assert_eq!(world.log.flushed().at(), LogOffset(0));
+    push(&world.log, RECORD).unwrap();
+    assert_eq!(world.log.flushed().at(), LogOffset(16 * RECORD));
+}
+
+#[test]
+fn a_closed_log_takes_nothing_and_still_flushes() {
+    let world = world(Way::Direct, 16 * RECORD);
+    push(&world.log, RECORD).unwrap();
+    world.log.close();
+    assert!(matches!(push(&world.log, RECORD), Err(Error::Closed)));
+    assert_eq!(world.log.flush().unwrap(), LogOffset(RECORD));
+}

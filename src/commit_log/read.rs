@@ -171,3 +171,18 @@ pub(super) fn record_len(head: &[u8], left: u64) -> std::result::Result<usize, D
         Peek::Garbage { damage } => Err(damage),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_that_claims_more_than_its_segment_has_is_cut_short() {
+        let mut head = [0; HEAD_BYTES];
+        head[..4].copy_from_slice(&200_u32.to_be_bytes());
+        head[4..8].copy_from_slice(&message::MAGIC_V1.to_be_bytes());
+        assert_eq!(record_len(&head, 200), Ok(200));
+        assert_eq!(record_len(&head, 199), Err(Damage::Cut));
+        assert_eq!(record_len(&head[..HEAD_BYTES - 1], 200), Err(Damage::Cut));
+    }
+}
