@@ -48,8 +48,7 @@ impl Ord for Key {
     }
 }
 
-/// What stands behind a folder in the names of all that is in it, and in no other name: such names are neighbours
-/// in a map.
+/// What the names of all that is in a folder begin with, and no other name: they are neighbours in a map.
 pub(super) fn prefix(dir: &Path) -> Vec<u8> {
     let mut prefix = bytes(dir).to_vec();
     if !prefix.ends_with(b"/") {
@@ -59,7 +58,7 @@ pub(super) fn prefix(dir: &Path) -> Vec<u8> {
 }
 
 /// What is left of a path behind a folder in which it stands, at any depth.
-pub(super) fn rest<'a>(path: &'a Path, dir: &Path) -> Option<&'a [u8]> {
+fn rest<'a>(path: &'a Path, dir: &Path) -> Option<&'a [u8]> {
     let rest = bytes(path).strip_prefix(bytes(dir))?;
     if bytes(dir).ends_with(b"/") {
         Some(rest).filter(|rest| !rest.is_empty())
@@ -98,4 +97,24 @@ pub(super) fn absolute(path: &Path) -> Arc<Path> {
         }
     }
     whole.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_only_begins_as_a_folders_does_is_not_in_it() {
+        let at = |path: &str| absolute(Path::new(path));
+        let (root, folder) = (at("/"), at("a"));
+        for beside in ["a-b", "a.b", "ab/c", "b"] {
+            assert!(!is_at_or_below(&at(beside), &folder) && !at(beside).starts_with(&folder), "{beside}");
+            assert!(is_at_or_below(&at(beside), &root), "{beside}");
+        }
+        let [direct, deep] = ["a/x", "./b/../a/x/y"].map(at);
+        assert!(is_in(&direct, &folder) && !is_in(&deep, &folder) && is_at_or_below(&deep, &folder));
+        assert!(is_in(&folder, &root) && !is_in(&root, &root) && !is_in(&folder, &folder));
+        assert!(is_at_or_below(&folder, &folder) && is_at_or_below(&root, &root));
+        assert_eq!((prefix(&root), prefix(&folder)), (b"/".to_vec(), b"/a/".to_vec()));
+    }
 }
