@@ -85,7 +85,14 @@ impl Taken {
             && read.message.keys() == self.message.keys()
             && read.message.sys_flags == self.message.sys_flags
             && read.message.reconsume_times == self.message.reconsume_times;
-        if same { Ok(()) } else { Err(format!("read {read:?}, appended {self:?}")) }
+        if same { Ok(()) } else { Err(format!("read {}, appended {}", told(read), self.told())) }
+    }
+
+    /// Without its body, which may be long and is of no help to whoever reads of a violation.
+    fn told(&self) -> String {
+        let (topic, id) = (&self.message.topic, self.message.queue_id);
+        let (number, at, body) = (self.queue_offset, self.position.offset, self.message.body.len());
+        format!("{topic}/{id} number {number} at {at}, stored {:?}, {body} bytes of body", self.stored)
     }
 }
 
@@ -223,4 +230,11 @@ pub(crate) fn log_bytes(disk: &SimDisk, end: LogOffset) -> Vec<u8> {
     }
     bytes.truncate(end.0 as usize);
     bytes
+}
+
+/// The same of what was read.
+fn told(read: &Record) -> String {
+    let (topic, id, number) = (read.topic(), read.queue_id(), read.queue_offset);
+    let (at, body) = (read.position.offset, read.body().len());
+    format!("{topic}/{id} number {number} at {at}, stored {:?}, {body} bytes of body", read.stored)
 }

@@ -204,7 +204,10 @@ fn check_queues(
         let mut told = BTreeSet::new();
         let was_listed = |taken: &Taken| mended.iter().any(|part| part.contains(taken.position.offset));
         let is_shown = |taken: &&&Taken| is_live(taken) && (counts(taken) || !was_listed(taken));
-        let mut live = all[first..].iter().filter(is_shown);
+        // In the order of their numbers: what was put back may stand before the later one in the log.
+        let mut live: Vec<_> = all[first..].iter().filter(is_shown).collect();
+        live.sort_by_key(|taken| taken.queue_offset);
+        let mut live = live.into_iter();
         for read in queue.read_from(QueueOffset((first as u64).min(max))) {
             match read {
                 Ok(read) => match live.next() {
