@@ -20,6 +20,9 @@ pub(crate) struct Aged {
     /// Up to here the mark says that all was durable. Above it nothing can be told from an unsynced tail but by the
     /// records behind it (promises rule 2), though it may have been acknowledged as flushed a moment ago.
     pub(crate) marked: LogOffset,
+    /// Whether it was closed in order: then queues and index hold all of the log. A killed one may have been durable to
+    /// its end, too.
+    pub(crate) is_closed: bool,
 }
 
 /// The durable offset of the slot that counts in `sawlog/mark` (FORMAT.md).
@@ -33,7 +36,7 @@ fn marked(disk: &SimDisk) -> LogOffset {
 impl Aged {
     pub(crate) fn closed(seed: u64) -> Aged {
         let work = Workload::run(seed, CLOSED);
-        Aged { marked: work.log.end(), disk: work.disk.kill(), log: work.log }
+        Aged { marked: work.log.end(), disk: work.disk.kill(), log: work.log, is_closed: true }
     }
 
     /// Killed with the last records in the page cache, or still staged: those are not there.
@@ -45,7 +48,7 @@ impl Aged {
         drop(work.take_store());
         let mut log = work.log.cut(written);
         log.read_bytes(&disk, LogOffset(0));
-        Aged { marked: marked(&disk), disk, log }
+        Aged { marked: marked(&disk), disk, log, is_closed: false }
     }
 
     /// A copy to be damaged.

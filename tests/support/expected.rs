@@ -89,7 +89,7 @@ impl Taken {
     }
 
     /// Without its body, which may be long and is of no help to whoever reads of a violation.
-    fn told(&self) -> String {
+    pub(crate) fn told(&self) -> String {
         let (topic, id) = (&self.message.topic, self.message.queue_id);
         let (number, at, body) = (self.queue_offset, self.position.offset, self.message.body.len());
         format!("{topic}/{id} number {number} at {at}, stored {:?}, {body} bytes of body", self.stored)

@@ -131,8 +131,8 @@ fn check_with(
 /// In a store that was closed every queued record has an entry that points at it, so none is lost beside damage.
 fn check_sacrifice(aged: &Aged, log: &Expected, taken: &Taken, is_hurt: bool, store: &Store) -> Verdict {
     let has_entry = taken.message.sys_flags.is_queued() && !is_dropped(log, taken);
-    match aged.marked == aged.log.end() && has_entry && !is_hurt {
-        true => Err(format!("{taken:?} is sound, and lost beside damage: {}", store.recovery())),
+    match aged.is_closed && has_entry && !is_hurt {
+        true => Err(format!("{} is sound, and lost beside damage: {}", taken.told(), store.recovery())),
         false => Ok(()),
     }
 }
@@ -190,10 +190,9 @@ fn check_queues(
         let least = behind(&mut all[first..].iter().filter(is_live));
         let max = queue.max().0;
         // What only the lost record itself has said is gone with it, unless files said it too.
-        let is_closed = aged.marked == aged.log.end();
         // Nor is that to be relied on: a broken record may name a queue that is not its own.
         let most = total + lost.len() as u64;
-        if max < least || max > most || (is_closed && max != total) {
+        if max < least || max > most || (aged.is_closed && max != total) {
             return wrong(format!("ends at {max}, {least} to {total} is right"));
         }
         // A number that nothing told but the lost record itself was given again. When that is put back the queue still
