@@ -329,6 +329,38 @@ fn all_parts_that_were_put_back_at_once_are_in_their_queues_again() {
     assert_eq!(served(&store), [199, 100, 99]);
 }
 
+/// The story: a topic was dropped, what came to it then was damaged and listed, and the queue began behind it. When its
+/// bytes were put back the queue was made anew, and began where its file said that it did: behind the message.
+#[test]
+fn the_first_message_of_a_queue_is_in_it_again_when_it_was_put_back() {
+    for is_dropped in [false, true] {
+        let world = World::new();
+        let store = world.sync();
+        let append = || store.append_and_wait(&to_queue(0, "paid")).unwrap().position;
+        if is_dropped {
+            append();
+            settle(&store);
+            store.drop_topic("orders").unwrap();
+        }
+        let hurt = append();
+        append();
+        settle(&store);
+        store.close().unwrap();
+        rot(&world, hurt, BODY);
+        let rule = world.options(SyncFlush).on_damage(OnDamage::Quarantine).rebuild_derived();
+        let store = Store::open("/store", rule).unwrap();
+        assert_eq!(store.quarantined(), [part(hurt)]);
+        settle(&store);
+        store.close().unwrap();
+        rot(&world, hurt, BODY);
+        let store = world.sync();
+        assert_eq!(store.recovery().lifted, [part(hurt)]);
+        let first = QueueOffset(u64::from(is_dropped));
+        let read = store.queue("orders", 0).read_from(first).map(|read| read.unwrap().queue_offset.0);
+        assert_eq!(read.collect::<Vec<_>>(), [first.0, first.0 + 1], "dropped: {is_dropped}");
+    }
+}
+
 #[test]
 fn a_message_that_was_put_back_is_in_its_queue_again_though_the_list_is_to_be_forgotten() {
     let (world, places) = listed(&[7]);

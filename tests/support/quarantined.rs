@@ -180,7 +180,15 @@ fn check_queues(
             continue;
         }
         let queue = store.queue(topic, id);
-        let wrong = |what: String| Err(format!("queue {topic}/{id}: {what}; {}", store.recovery()));
+        let wrong = |what: String| {
+            let told =
+                |taken: &&Taken| (taken.queue_offset.0, taken.position.offset.0, is_dropped(log, taken));
+            let known: Vec<_> = all.iter().map(told).collect();
+            Err(format!(
+                "queue {topic}/{id} with {known:?} (number, place, dropped): {what}; {}",
+                store.recovery()
+            ))
+        };
         let first = all.iter().filter(|taken| is_dropped(log, taken)).count();
         // The last one may have been given a number again that only lost ones had told; what is put back is above it.
         let behind =
@@ -207,7 +215,9 @@ fn check_queues(
         let mut live: Vec<_> = all[first..].iter().filter(is_shown).collect();
         live.sort_by_key(|taken| taken.queue_offset);
         let mut live = live.into_iter();
-        for read in queue.read_from(QueueOffset((first as u64).min(max))) {
+        // A number that a lost record's rotten queue id had taken was never given: the queue may begin behind it.
+        let begins = all[first..].iter().map(|taken| taken.queue_offset.0).min().unwrap_or(first as u64);
+        for read in queue.read_from(QueueOffset(begins.min(max))) {
             match read {
                 Ok(read) => match live.next() {
                     Some(taken) => taken.check(&read)?,
