@@ -96,14 +96,20 @@ fn open_once(disk: &SimDisk, how: u8, on_damage: OnDamage, hours: i64) -> sawlog
     Store::open(ROOT, options)
 }
 
+/// All files of a store here have some hundred KiB.
+const ROOM_BYTES: u64 = 8 << 20;
+
 /// A refusal says why in its type, and has changed nothing.
 fn open(disk: &SimDisk, how: u8) -> Option<Store> {
     // Who takes the lock writes a word into its file, unless it stands there.
     let lock = disk.read_file("/store/lock").is_ok_and(|word| word == b"lock");
     let was = disk.fingerprint();
+    // A queue that has jumped may get its files while it is opened: see `has_jumped`.
+    disk.capacity_bytes(ROOM_BYTES);
     for on_damage in [OnDamage::Refuse, OnDamage::FirstBroken] {
         let error = match open_once(disk, how, on_damage, 24) {
             Ok(store) => return Some(store),
+            Err(error) if error.is_full() => return None,
             Err(error) => error,
         };
         let typed = matches!(
