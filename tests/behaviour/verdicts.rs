@@ -329,8 +329,8 @@ fn all_parts_that_were_put_back_at_once_are_in_their_queues_again() {
     assert_eq!(served(&store), [199, 100, 99]);
 }
 
-/// The story: a topic was dropped, what came to it then was damaged and listed, and the queue began behind it. When its
-/// bytes were put back the queue was made anew, and began where its file said that it did: behind the message.
+/// While it is listed the queue begins behind it, or with a hole; its files say so. Made anew it begins with what was put
+/// back, also where the topic was dropped before: what comes to it then is its first message.
 #[test]
 fn the_first_message_of_a_queue_is_in_it_again_when_it_was_put_back() {
     for is_dropped in [false, true] {

@@ -85,14 +85,21 @@ impl Taken {
             && read.message.keys() == self.message.keys()
             && read.message.sys_flags == self.message.sys_flags
             && read.message.reconsume_times == self.message.reconsume_times;
-        if same { Ok(()) } else { Err(format!("read {}, appended {}", told(read), self.told())) }
+        if same {
+            Ok(())
+        } else {
+            Err(format!(
+                "read {}, appended {}",
+                told(&read.message, read.position.offset, read.queue_offset, read.stored),
+                self.told()
+            ))
+        }
     }
 
     /// Without its body, which may be long and is of no help to whoever reads of a violation.
     pub(crate) fn told(&self) -> String {
-        let (topic, id) = (&self.message.topic, self.message.queue_id);
-        let (number, at, body) = (self.queue_offset, self.position.offset, self.message.body.len());
-        format!("{topic}/{id} number {number} at {at}, stored {:?}, {body} bytes of body", self.stored)
+        let Taken { message, position, queue_offset, stored, .. } = self;
+        told(message, position.offset, *queue_offset, *stored)
     }
 }
 
@@ -232,9 +239,7 @@ pub(crate) fn log_bytes(disk: &SimDisk, end: LogOffset) -> Vec<u8> {
     bytes
 }
 
-/// The same of what was read.
-fn told(read: &Record) -> String {
-    let (topic, id, number) = (read.topic(), read.queue_id(), read.queue_offset);
-    let (at, body) = (read.position.offset, read.body().len());
-    format!("{topic}/{id} number {number} at {at}, stored {:?}, {body} bytes of body", read.stored)
+fn told(message: &Message, at: LogOffset, number: QueueOffset, stored: Timestamp) -> String {
+    let (topic, id, body) = (&message.topic, message.queue_id, message.body.len());
+    format!("{topic}/{id} number {number} at {at}, stored {stored:?}, {body} bytes of body")
 }
